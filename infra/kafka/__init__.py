@@ -1,0 +1,1 @@
+"""A real one-node Kafka without Docker: jars, Java, configuration, process."""

@@ -1,0 +1,57 @@
+"""What processors need from models, as protocols; serving/ implements them and infra/ passes them in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.events import Message, Score, TransitionJoined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a judge says of one transition. `score` None is an abstention, `abstention` its reason."""
+
+    score: Score | None
+    votes: tuple[Score | None, ...]  # [M]; None for each vote that could not be read
+    confidence: float | None = None
+    abstention: str | None = None
+
+
+class Judge(Protocol):
+    """Reads (context, action, next state) and votes. Unreachable or unsure is an abstention, never a made-up score."""
+
+    name: str
+    version: str
+
+    async def judge(self, transitions: Sequence[TransitionJoined]) -> list[Judgement]:
+        """One judgement per transition, in order. Never raises for what a transition says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """Up to 3 candidate hints, or none and the reason."""
+
+    hints: tuple[str, ...]  # [H], each longer than 10 characters
+    reason: str = ""
+
+
+class HintExtractor(Protocol):
+    """Writes how an action should have been different, from what followed it."""
+
+    name: str
+    version: str
+
+    async def extract(self, transition: TransitionJoined, judgement: Judgement) -> Hints:
+        """Hints on one transition; none where the next state holds no useful hindsight."""
+
+
+class Renderer(Protocol):
+    """The policy's chat template and tokenizer."""
+
+    template_digest: str
+    vocab_size: int
+
+    def teacher_prompt_ids(
+        self, messages: tuple[Message, ...], tools: str, template_arguments: str, hint: str
+    ) -> tuple[int, ...]:
+        """Ids of the prompt with the hint added to the last user message, or as one after a tool result."""

@@ -1,0 +1,121 @@
+"""Messages, normalised: one form for what every agent sends, and a digest that survives how agents resend it.
+
+Clients resend history with small changes: new tool-call ids, `null` for "", parts for plain text, other key orders in
+tool arguments. `digest_message` is blind to exactly those, so that matching (serving/conversation.py) can compare
+message by message.
+"""
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+
+from schemas.errors import RejectedError
+from schemas.events import Media, Message, ToolCall
+from schemas.identity import digest_bytes, digest_text
+
+UNMATCHED_ROLES = frozenset({"system", "developer"})  # change from call to call in real agents; never matched on
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces; equal values give equal texts."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def canonical_arguments(arguments: str) -> str:
+    """Tool-call arguments in canonical form; text that is not JSON stays as it is (models do write such)."""
+    try:
+        return canonical_json(orjson.loads(arguments))
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _media(part: dict[str, Any]) -> Media:
+    kind = str(part.get("type", "unknown"))
+    inner = part.get(kind)
+    url = inner.get("url") if isinstance(inner, dict) else None
+    if isinstance(url, str) and url.startswith("data:") and ";base64," in url[:256]:
+        try:
+            raw = base64.b64decode(url.split(";base64,", 1)[1], validate=True)
+        except binascii.Error as error:
+            message = f"A {kind!r} part holds base64 data that does not decode: {error}."
+            raise RejectedError(message) from error
+    else:
+        raw = orjson.dumps(
+            {key: value for key, value in part.items() if key != "cache_control"}, option=orjson.OPT_SORT_KEYS
+        )
+    return Media(kind=kind, digest=digest_bytes(raw), num_bytes=len(raw))
+
+
+def _content(content: object) -> tuple[str, tuple[Media, ...]]:
+    match content:
+        case None:
+            return "", ()
+        case str():
+            return content, ()
+        case list():
+            texts: list[str] = []
+            media: list[Media] = []
+            for part in content:
+                if not isinstance(part, dict):
+                    raise RejectedError("Each content part must be an object with a 'type'.")
+                if part.get("type") in {"text", "input_text", "output_text", "refusal"}:
+                    texts.append(str(part.get("text", part.get("refusal", ""))))
+                else:
+                    media.append(_media(part))
+            return "\n".join(texts), tuple(media)
+        case _:
+            raise RejectedError("Message 'content' must be a string, a list of parts, or null.")
+
+
+def normalise_message(raw: dict[str, Any]) -> Message:
+    """One OpenAI chat message as a `Message`.
+
+    Args:    raw: the client's message object. Unknown keys and reasoning text are left out.
+    Raises:  RejectedError: a role, content or tool call of an impossible type, in a sentence that names it.
+    """
+    role = raw.get("role")
+    if role == "function":
+        role = "tool"
+    if role not in {"system", "developer", "user", "assistant", "tool"}:
+        message = f"Message role {role!r} is not one of system, developer, user, assistant, tool."
+        raise RejectedError(message)
+    content, media = _content(raw.get("content"))
+    calls = raw.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise RejectedError("Message 'tool_calls' must be a list.")
+    tool_calls = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise RejectedError("Each tool call must hold a 'function' object with a 'name'.")
+        arguments = function.get("arguments") or "{}"
+        text = arguments if isinstance(arguments, str) else canonical_json(arguments)
+        call_id = call.get("id")
+        tool_calls.append(
+            ToolCall(
+                name=function["name"],
+                arguments=canonical_arguments(text),
+                id=call_id if isinstance(call_id, str) else None,
+            )
+        )
+    tool_call_id, name = raw.get("tool_call_id"), raw.get("name")
+    return Message(
+        role=role,
+        content=content,
+        media=media,
+        tool_calls=tuple(tool_calls),
+        tool_call_id=tool_call_id if isinstance(tool_call_id, str) else None,
+        name=name if isinstance(name, str) else None,
+    )
+
+
+def digest_message(message: Message) -> str:
+    """Digest of what a message says: role, text, media and tool calls; ids made by clients do not count."""
+    return digest_text(
+        message.role,
+        message.content,
+        *(medium.digest for medium in message.media),
+        *(part for call in message.tool_calls for part in (call.name, call.arguments)),
+    )

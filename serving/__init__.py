@@ -1,0 +1,1 @@
+"""Everything that answers agents: gateway, matching, engine, reload, judges, hints."""

@@ -1,0 +1,1 @@
+"""Hint extractors: one port (processors.ports.HintExtractor), one module per extractor."""

@@ -1,0 +1,1 @@
+"""The learner: objectives (the heart), loop, backends, checkpoints, publishing."""

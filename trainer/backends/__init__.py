@@ -1,0 +1,1 @@
+"""Backends: where the forward and backward passes run."""
