@@ -3,6 +3,7 @@
     NextstateError
     ├── RetryableError        back off and try again
     │   ├── BrokerUnavailableError
+    │   ├── SpoolFullError
     │   ├── EngineUnavailableError
     │   └── JudgeUnavailableError   becomes an abstention with its reason, never a score
     ├── RejectedError         this input cannot be used at all: goes to `rejections`, the stream goes on
@@ -28,6 +29,10 @@ class RetryableError(NextstateError):
 
 class BrokerUnavailableError(RetryableError):
     """Kafka did not answer in time."""
+
+
+class SpoolFullError(RetryableError):
+    """The local spool holds as much as it may, and Kafka does not take it; nothing more can be acknowledged."""
 
 
 class EngineUnavailableError(RetryableError):

@@ -1,0 +1,89 @@
+"""`validate`: the laws that one event must hold beyond its field types, the same for whoever writes and whoever reads.
+
+Consumes an event, produces nothing, and raises on the first broken law. The codec (streams/codec.py) calls it on both
+sides, so a record that was written can be read, and a mismatch of lengths is a rejection, never padding (design
+promise 5).
+
+Legend: T response tokens, H hints.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from schemas.errors import MalformedEventError, TokenMismatchError
+from schemas.events import ActionTaken, BatchSealed, Event, SampleBuilt, VersionSpan
+
+
+def validate(event: Event) -> None:
+    """Check the laws of the event's own type; types without any pass.
+
+    Raises:  TokenMismatchError: ids, log-probs, spans or hints that do not fit each other.
+             MalformedEventError: counts or offsets that contradict each other.
+    """
+    match event:
+        case ActionTaken():
+            _validate_response(event)
+            _validate_kept(event)
+        case SampleBuilt():
+            _validate_response(event)
+            _validate_teacher(event)
+        case BatchSealed():
+            _validate_range(event)
+
+
+def _validate_response(event: ActionTaken | SampleBuilt) -> None:
+    num_ids, num_logprobs = len(event.response_ids), len(event.response_logprobs)
+    if num_ids != num_logprobs:
+        message = f"{_name(event)} has {num_ids} response_ids but {num_logprobs} response_logprobs; send one per token."
+        raise TokenMismatchError(message)
+    _validate_spans(event, event.token_versions, num_ids)
+    _refuse_negative(event, "prompt_ids", event.prompt_ids)
+    _refuse_negative(event, "response_ids", event.response_ids)
+
+
+def spans_cover(spans: Iterable[tuple[int, int, int]], num_tokens: int) -> bool:
+    """Whether (version, start, end) spans are non-empty, in order, without gap or overlap, and cover [0, T)."""
+    covered = 0
+    for version, start, end in spans:
+        if version < 0 or start != covered or end <= start:
+            return False
+        covered = end
+    return covered == num_tokens
+
+
+def _validate_spans(event: Event, spans: Sequence[VersionSpan], num_tokens: int) -> None:
+    if not spans_cover(((span.version, span.start, span.end) for span in spans), num_tokens):
+        message = f"{_name(event)} has token_versions that do not cover its {num_tokens} response_ids, each once."
+        raise TokenMismatchError(message)
+
+
+def _refuse_negative(event: Event, field: str, ids: Sequence[int]) -> None:
+    if ids and min(ids) < 0:
+        message = f"{_name(event)} has the negative token id {min(ids)} in {field}; ids start at 0."
+        raise TokenMismatchError(message)
+
+
+def _validate_kept(event: ActionTaken) -> None:
+    kept = (event.kept_messages, event.kept_prompt_tokens)
+    if min(kept) < 0 or (event.base_action_id is None and max(kept) > 0):
+        message = (
+            f"{_name(event)} keeps {kept[0]} messages and {kept[1]} tokens of {event.base_action_id}; name a base."
+        )
+        raise MalformedEventError(message)
+
+
+def _validate_teacher(event: SampleBuilt) -> None:
+    if len(event.hints) != len(event.teacher_prompt_ids):
+        message = f"{_name(event)} has {len(event.hints)} hints but {len(event.teacher_prompt_ids)} teacher prompts."
+        raise TokenMismatchError(message)
+    for ids in event.teacher_prompt_ids:
+        _refuse_negative(event, "teacher_prompt_ids", ids)
+
+
+def _validate_range(event: BatchSealed) -> None:
+    if len(event.sample_ids) != len(event.action_ids) or not 0 <= event.first_offset <= event.last_offset:
+        message = f"{_name(event)} must name one action per sample and a range of offsets that is not empty."
+        raise MalformedEventError(message)
+
+
+def _name(event: Event) -> str:
+    return f"{type(event).__name__} {event.id}"

@@ -1,0 +1,222 @@
+"""`read_all`, `follow` and `GroupConsumer`: three ways to read the log, each with a stated beginning and end.
+
+* `read_all`: what is committed at the call, from the beginning or a time; then it ends. For rebuilding state.
+* `follow`: from the beginning or the present, for ever. For watching.
+* `GroupConsumer`: resumes at the group's committed offset. For work that must be done once.
+
+All read only committed records, and yield a record that does not decode as an error in its place, never as an
+exception: the stream goes on.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.errors import BrokerUnavailableError, FatalError
+from streams.client import CONSUMER, as_ours, open_client
+from streams.config import KafkaConfig
+from streams.recorded import Recorded, recorded
+from streams.topics import Topic
+
+__all__ = ["GroupConsumer", "Recorded", "follow", "read_all"]
+
+_CHUNK_RECORDS = 1_000
+_POLL_S = 0.2  # how long a cancelled `follow` may still hold its thread
+_ANSWER_TIMEOUT_S = 30.0
+_READER = {
+    "group.id": "reader",  # librdkafka wants one; nothing is ever committed under it
+    "enable.partition.eof": True,  # tells the end of a partition whose last offsets hold no event (transactions)
+    "fetch.wait.max.ms": 50,  # how long an end may stay untold
+}
+_WORKER = {
+    "session.timeout.ms": 6_000,  # a killed worker's partitions are taken over after this
+    "max.poll.interval.ms": 30 * 60_000,  # one optimizer step may take as long
+}
+
+Place = tuple[str, int]  # broker's topic name, partition
+
+
+def read_all(config: KafkaConfig, topics: Sequence[Topic], *, since_ms: int | None = None) -> Iterator[Recorded]:
+    """Every record committed at the time of the call; in order within a partition, partitions interleaved.
+
+    A transaction is seen from some milliseconds after its commit returns, when Kafka has marked every partition. Who
+    rebuilds state after a crash calls `TransactionalProducer.init` first: it waits for the marks of what was committed.
+
+    Args:    since_ms: only records that Kafka has taken at or after this time (epoch).
+    Raises:  BrokerUnavailableError: no answer, or none for 30 s while reading; FatalError: a topic is missing.
+    """
+    ranges = _ranges(config, topics, since_ms)
+    return _read(config, {place: limits for place, limits in ranges.items() if limits[0] < limits[1]})
+
+
+async def follow(
+    config: KafkaConfig, topics: Sequence[Topic], *, from_beginning: bool = False
+) -> AsyncIterator[Recorded]:
+    """Every record from the beginning, or from the moment the iteration starts, without end. Cancel to stop.
+
+    Raises:  BrokerUnavailableError: no answer at the start (later outages are waited out); FatalError: a topic is
+             missing.
+    """
+    loop = asyncio.get_running_loop()
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-follow")
+    consumer = open_client(Consumer, config, CONSUMER, _READER)
+    try:
+        ranges = await loop.run_in_executor(executor, _ranges, config, topics, None)
+        starts = {place: begin if from_beginning else end for place, (begin, end) in ranges.items()}
+        consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
+        while True:
+            for message in await loop.run_in_executor(executor, _chunk, consumer):
+                if _is_record(message):
+                    yield recorded(config, message)
+    finally:
+        executor.submit(consumer.close)  # after the poll that may be under way: one thread, in order
+        executor.shutdown(wait=False)
+
+
+class GroupConsumer:
+    """A member of a consumer group that commits what it has finished. Blocking: for a worker's own thread.
+
+    `instance` makes the membership static: a worker that restarts within 6 s gets its partitions back at once.
+    """
+
+    def __init__(self, config: KafkaConfig, group: str, topics: Sequence[Topic], instance: str) -> None:
+        self._config = config
+        self._topics = topics
+        group_id = f"{config.topic_prefix}{group}"
+        self._settings = {**_WORKER, "group.id": group_id, "group.instance.id": f"{group_id}-{instance}"}
+        self._consumer: Any = None  # opened by the first use
+
+    @property
+    def raw(self) -> Any:
+        """The librdkafka consumer, subscribed."""
+        if self._consumer is None:
+            self._consumer = open_client(Consumer, self._config, CONSUMER, self._settings)
+            self._consumer.subscribe([self._config.topic(topic.name) for topic in self._topics])
+        return self._consumer
+
+    def poll(self, timeout_s: float) -> Recorded | None:
+        """The next record; None where none came in time, also while the broker is away.
+
+        Raises:  FatalError: a topic is missing, or another process uses this instance name.
+        """
+        message = self.raw.poll(timeout_s)
+        return recorded(self._config, message) if message is not None and _is_record(message) else None
+
+    def commit(self, done: Recorded) -> None:
+        """The group resumes after this record.
+
+        Raises:  BrokerUnavailableError: not known to be committed.
+        """
+        try:
+            self.raw.commit(offsets=[self.after(done)], asynchronous=False)
+        except KafkaException as error:
+            raise as_ours(error, f"Committing offset {done.offset} of {done.topic!r}") from error
+
+    def rewind(self, undone: Recorded) -> None:
+        """Read this record again at the next poll."""
+        self.raw.seek(TopicPartition(self._config.topic(undone.topic), undone.partition, undone.offset))
+
+    def after(self, done: Recorded) -> TopicPartition:
+        """The position behind a record, as Kafka commits it."""
+        return TopicPartition(self._config.topic(done.topic), done.partition, done.offset + 1)
+
+    def close(self) -> None:
+        """Leave; a static member's partitions wait for its return."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+
+def _read(config: KafkaConfig, left: dict[Place, tuple[int, int]]) -> Iterator[Recorded]:
+    if not left:
+        return
+    consumer = open_client(Consumer, config, CONSUMER, _READER)
+    try:
+        consumer.assign([TopicPartition(*place, begin) for place, (begin, _) in left.items()])
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        while left:
+            for message in _chunk(consumer):
+                place = (message.topic(), message.partition())
+                is_record = _is_record(message)
+                if place not in left:
+                    continue
+                deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+                end = left[place][1]
+                if not is_record or message.offset() >= end - 1:
+                    del left[place]
+                if is_record and message.offset() < end:
+                    yield recorded(config, message)
+            if time.monotonic() > deadline:
+                raise BrokerUnavailableError(
+                    f"Kafka sent nothing for {_ANSWER_TIMEOUT_S:g} s with {len(left)} unread partitions."
+                )
+    finally:
+        consumer.close()
+
+
+def _ranges(config: KafkaConfig, topics: Sequence[Topic], since_ms: int | None) -> dict[Place, tuple[int, int]]:
+    """First offset to read and the end (exclusive) of what is committed, per partition."""
+    places = [(config.topic(topic.name), number) for topic in topics for number in range(topic.partitions)]
+    admin = open_client(AdminClient, config)
+    _refuse_missing(admin, places)
+    ends = _offsets(admin, places, OffsetSpec.latest())
+    if since_ms is None:
+        begins = _offsets(admin, places, OffsetSpec.earliest())
+    else:
+        found = _offsets(admin, places, OffsetSpec.for_timestamp(since_ms))
+        begins = {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
+    return {place: (begins[place], ends[place]) for place in places}
+
+
+def _refuse_missing(admin: Any, places: Sequence[Place]) -> None:
+    try:
+        existing = admin.list_topics(timeout=_ANSWER_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise as_ours(error, "Asking Kafka for its topics") from error
+    for name, _ in places:
+        if name not in existing:
+            message = f"Kafka has no topic {name!r}; `nextstate up` creates it."
+            raise FatalError(message)
+
+
+def _offsets(admin: Any, places: Sequence[Place], spec: Any) -> dict[Place, int]:
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+    while True:
+        futures = admin.list_offsets(
+            {TopicPartition(*place): spec for place in places},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_ANSWER_TIMEOUT_S,
+        )
+        try:
+            return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+        except KafkaException as error:
+            ours = as_ours(error, "Asking Kafka where its topics begin and end")
+            if not isinstance(ours, BrokerUnavailableError) or time.monotonic() > deadline:
+                raise ours from error
+            time.sleep(_POLL_S)  # a partition is moving to another leader
+
+
+def _chunk(consumer: Any) -> list[Any]:
+    """What has arrived: at most `_POLL_S` of waiting for the first message, none for more."""
+    first = consumer.poll(_POLL_S)
+    return [] if first is None else [first, *consumer.consume(_CHUNK_RECORDS, 0)]
+
+
+def _is_record(message: Any) -> bool:
+    """False for the end of a partition and for errors that pass.
+
+    Raises:  FatalError: errors that do not pass.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
+        ours = as_ours(error, "Reading from Kafka")
+        if not isinstance(ours, BrokerUnavailableError):
+            raise ours
+    return False

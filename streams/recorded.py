@@ -1,0 +1,73 @@
+"""`Recorded`: one record as it lies in the log, with the event that it holds or the reason why it holds none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.errors import RejectedError
+from schemas.events import Event
+from streams.codec import Headers, RawHeaders, decode
+from streams.config import KafkaConfig
+from streams.placement import check_placement
+from streams.topics import BY_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A record and its place. Exactly one of `event` and `error` is set."""
+
+    topic: str  # without prefix
+    partition: int
+    offset: int
+    timestamp_ms: int  # when its producer handed it to Kafka; the event's own time is event.time_ms
+    headers: Headers
+    key: bytes | None
+    value: bytes
+    event: Event | None
+    error: RejectedError | None
+
+
+def recorded(config: KafkaConfig, message: Any) -> Recorded:
+    """What a message of librdkafka holds; a value or place that cannot be used becomes `error`."""
+    return record_of(
+        config,
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp_ms=message.timestamp()[1],
+        headers=message.headers(),
+        key=message.key(),
+        value=message.value(),
+    )
+
+
+def record_of(
+    config: KafkaConfig,
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    headers: RawHeaders,
+    key: bytes | None,
+    value: bytes | None,
+) -> Recorded:
+    """What a message of any client holds. Args: topic: the broker's name of it; the others as Kafka delivered them."""
+    declared = BY_NAME[topic.removeprefix(config.topic_prefix)]
+    event: Event | None = None
+    refusal: RejectedError | None = None
+    try:
+        event = decode(headers, value)
+        check_placement(declared, partition, key, event)
+    except RejectedError as error:
+        event, refusal = None, error
+    return Recorded(
+        topic=declared.name,
+        partition=partition,
+        offset=offset,
+        timestamp_ms=timestamp_ms,
+        headers=[(name, raw) for name, raw in headers or () if raw is not None],
+        key=key,
+        value=value or b"",
+        event=event,
+        error=refusal,
+    )

@@ -1,0 +1,154 @@
+"""`Spool`: a bounded queue of records on the local disk, for as long as Kafka cannot take them.
+
+Owns one file. Each record is framed as `length, crc32, bytes` and fsynced before `append` returns, so a record is
+either whole or, after a crash in the middle of its append, cut off at the next open (what is cut is set aside in
+`<name>.cut`, never thrown away). Delivered records are forgotten in memory only, and the file is emptied when all are:
+a crash in between delivers some again, under their own ids.
+
+Blocking and safe for several threads; streams/recorder.py calls it off the event loop.
+"""
+
+import fcntl
+import logging
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from schemas.errors import FatalError, SpoolFullError
+
+_LOGGER = logging.getLogger(__name__)
+_FRAME = struct.Struct(">II")  # length in bytes, crc32 of them
+
+
+class Spool:
+    """Records wait here in order. `open` first; one process at a time."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._head = 0  # where the oldest record begins that is not delivered
+        self._end = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of records that wait, frames included."""
+        return self._end - self._head
+
+    def __enter__(self) -> "Spool":
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Take the file and find what an earlier process has left in it.
+
+        Raises:  FatalError: another process has it, or it cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a+b", buffering=0)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _sync_folder(self._path.parent)
+        except BlockingIOError as error:
+            file.close()
+            message = f"Another process writes the spool {self._path}; give each gateway its own."
+            raise FatalError(message) from error
+        except OSError as error:
+            message = f"The spool {self._path} cannot be written: {error.strerror}; make its folder writable."
+            raise FatalError(message) from error
+        self._file, self._head, self._end = file, 0, 0
+        for end, _ in self._frames(0, os.fstat(file.fileno()).st_size):
+            self._end = end
+        self._cut_torn_tail()
+
+    def append(self, record: bytes) -> None:
+        """Keep a record; it is on the disk when this returns.
+
+        Raises:  SpoolFullError: no room, by the limit or on the disk.
+        """
+        frame = _FRAME.pack(len(record), zlib.crc32(record)) + record
+        with self._lock:
+            if self._end + len(frame) > self._max_bytes:
+                message = f"The spool {self._path} is full ({self._max_bytes} bytes); bring Kafka back."
+                raise SpoolFullError(message)
+            try:
+                self._write(frame)
+            except OSError as error:
+                os.ftruncate(self._opened().fileno(), self._end)
+                message = f"The spool {self._path} cannot grow: {error.strerror}; make room on the disk."
+                raise SpoolFullError(message) from error
+            self._end += len(frame)
+
+    def replay(self) -> Iterator[tuple[int, bytes]]:
+        """The waiting records, oldest first, each with the position to `drop` when it is delivered."""
+        return self._frames(self._head, self._end)
+
+    def drop(self, position: int) -> None:
+        """Forget the records before this position; the file is emptied where none is left."""
+        with self._lock:
+            self._head = position
+            if self._head == self._end:
+                os.ftruncate(self._opened().fileno(), 0)
+                os.fsync(self._opened().fileno())
+                self._head = self._end = 0
+
+    def close(self) -> None:
+        """Let go of the file; what waits in it stays."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            message = f"The spool {self._path} is not open."
+            raise FatalError(message)
+        return self._file
+
+    def _write(self, frame: bytes) -> None:
+        file, left = self._opened(), memoryview(frame)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+
+    def _frames(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Whole, undamaged records from `start`, up to `end` or the first that is neither."""
+        file = self._opened().fileno()
+        while start + _FRAME.size <= end:
+            length, checksum = _FRAME.unpack(os.pread(file, _FRAME.size, start))
+            record = os.pread(file, length, start + _FRAME.size)
+            if len(record) != length or zlib.crc32(record) != checksum:
+                return
+            start += _FRAME.size + length
+            yield start, record
+
+    def _cut_torn_tail(self) -> None:
+        file = self._opened().fileno()
+        if torn := os.pread(file, os.fstat(file).st_size - self._end, self._end):
+            aside = self._path.with_name(f"{self._path.name}.cut")
+            with aside.open("ab") as cut:
+                cut.write(torn)
+                os.fsync(cut.fileno())
+            os.ftruncate(file, self._end)
+            os.fsync(file)
+            _LOGGER.warning("spool %s ended in %d unreadable bytes, moved to %s", self._path, len(torn), aside.name)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's own entry survive a crash of the machine."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

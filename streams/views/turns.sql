@@ -1,0 +1,98 @@
+-- One row per action: what was said, what the judge said of it, and how far it came towards the weights.
+-- An action may have several transitions (a real next state supersedes a timed-out end), verdicts (judged again) and
+-- skips (a branch of a turn that trains): the row shows those that its sample was built from, else the first.
+
+-- What these messages newly say to the policy: the words after its own last message, without system messages.
+CREATE MACRO said(messages) AS nullif(array_to_string(list_transform(
+    list_filter(
+        messages,
+        lambda message, place: message.role NOT IN ('system', 'developer') AND place > coalesce(
+            len(messages) + 1 - list_position(list_reverse(list_transform(messages, lambda m: m.role)), 'assistant'), 0
+        )
+    ),
+    lambda message: message.content
+), chr(10)), '');
+
+CREATE VIEW turns AS
+WITH sample AS (
+    SELECT samples.event_id, samples.action_id, samples.transition_id, samples.verdict_id, samples.hint_id
+    FROM samples
+    QUALIFY row_number() OVER (
+        PARTITION BY samples.action_id
+        ORDER BY samples.event_id NOT IN (SELECT sample_id FROM trained), samples.time, samples.event_id
+    ) = 1
+), transition AS (
+    SELECT transitions.event_id, transitions.action_id, transitions.kind
+    FROM transitions LEFT JOIN sample ON sample.transition_id = transitions.event_id
+    QUALIFY row_number() OVER (
+        PARTITION BY transitions.action_id
+        ORDER BY sample.event_id IS NULL, transitions.kind = 'ended', transitions.time, transitions.event_id
+    ) = 1
+), verdict AS (
+    SELECT verdicts.event_id, verdicts.transition_id, verdicts.score, verdicts.abstention, verdicts.judge
+    FROM verdicts LEFT JOIN sample ON sample.verdict_id = verdicts.event_id
+    QUALIFY row_number() OVER (
+        PARTITION BY verdicts.transition_id ORDER BY sample.event_id IS NULL, verdicts.time, verdicts.event_id
+    ) = 1
+), hint AS (
+    SELECT hints.event_id, hints.transition_id, hints.hints
+    FROM hints LEFT JOIN sample ON sample.hint_id = hints.event_id
+    QUALIFY row_number() OVER (
+        PARTITION BY hints.transition_id ORDER BY sample.event_id IS NULL, hints.time, hints.event_id
+    ) = 1
+), batch AS (
+    SELECT sample_id, min(event_id) AS event_id
+    FROM (SELECT event_id, unnest(sample_ids) AS sample_id FROM batches)
+    GROUP BY sample_id
+), training AS (
+    SELECT trained.policy, trained.action_id, trained.sample_id, trained.version, checkpoints.event_id,
+        checkpoints.parent_version
+    FROM trained LEFT JOIN checkpoints USING (policy, version)
+    QUALIFY row_number() OVER (PARTITION BY trained.policy, trained.action_id ORDER BY trained.version) = 1
+), skip AS (
+    SELECT action_id, reason, detail, stage
+    FROM skips
+    QUALIFY row_number() OVER (
+        PARTITION BY action_id ORDER BY reason = 'branch', "partition", "offset" DESC
+    ) = 1
+), outcome AS (
+    SELECT coalesce(episode_id, conversation_id) AS episode, max_by(score, time) AS score
+    FROM outcomes
+    GROUP BY episode
+), acted AS (
+    -- The oldest version that drew one of its tokens; without tokens, the adapter's; without adapter, the base: 0.
+    SELECT *, coalesce(
+        list_min(list_transform(token_versions, lambda span: span.version)),
+        try_cast(nullif(regexp_extract(adapter, '@([0-9]+)$', 1), '') AS BIGINT),
+        0
+    ) AS version
+    FROM actions
+)
+SELECT
+    acted.policy, acted.version, acted.event_id AS action_id, acted.conversation_id, acted.turn, acted.time,
+    acted.tenant, acted.subject, acted.source, acted.episode_id, acted.group_id, acted.step, acted.turn_type,
+    coalesce(said(acted.messages), said(transitions.context)) AS question,
+    concat_ws(chr(10), nullif(acted.reply.content, ''), nullif(array_to_string(list_transform(
+        acted.reply.tool_calls, lambda call: call.name || '(' || call.arguments || ')'
+    ), chr(10)), '')) AS answer,
+    said(transitions.next_messages) AS reply,
+    EXISTS (FROM next_states WHERE next_states.action_id = acted.event_id) AS has_next_state,
+    transition.event_id AS transition_id,
+    verdict.event_id AS verdict_id, verdict.score, verdict.abstention, verdict.judge,
+    hint.event_id AS hint_id, hint.hints,
+    outcome.score AS outcome,
+    coalesce(training.sample_id, sample.event_id) AS sample_id,
+    batch.event_id AS batch_id,
+    training.version AS trained_version, training.event_id AS checkpoint_id,
+    training.parent_version - acted.version AS staleness,
+    skip.reason AS skip_reason, skip.detail AS skip_detail, skip.stage AS skip_stage
+FROM acted
+LEFT JOIN transition ON transition.action_id = acted.event_id
+LEFT JOIN transitions ON transitions.event_id = transition.event_id
+LEFT JOIN verdict ON verdict.transition_id = transition.event_id
+LEFT JOIN hint ON hint.transition_id = transition.event_id
+LEFT JOIN sample ON sample.action_id = acted.event_id
+LEFT JOIN training ON training.action_id = acted.event_id AND training.policy = acted.policy
+LEFT JOIN batch ON batch.sample_id = coalesce(training.sample_id, sample.event_id)
+LEFT JOIN skip ON skip.action_id = acted.event_id
+LEFT JOIN outcome ON outcome.episode = acted.episode_id;

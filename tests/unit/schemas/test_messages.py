@@ -1,0 +1,95 @@
+"""What `normalise_message` makes of clients' messages, and what `digest_message` is blind to."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from schemas.errors import RejectedError
+from schemas.events import Media, Message, ToolCall
+from schemas.identity import digest_bytes
+from schemas.messages import canonical_arguments, digest_message, normalise_message
+
+
+def same(*variants: dict[str, Any]) -> bool:
+    return len({digest_message(normalise_message(variant)) for variant in variants}) == 1
+
+
+def call(arguments: Any, call_id: str = "x") -> dict[str, Any]:
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": call_id, "function": {"name": "f", "arguments": arguments}}],
+    }
+
+
+def test_absent_content_is_one_thing_however_it_is_written() -> None:
+    role = {"role": "assistant"}
+    assert same(role, {**role, "content": None}, {**role, "content": ""}, {**role, "content": []})
+
+
+def test_a_text_part_says_what_plain_text_says() -> None:
+    assert same({"role": "user", "content": "Hi"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]})
+
+
+def test_tool_call_ids_made_by_clients_do_not_count() -> None:
+    assert same(call("{}", "x"), call("{}", "y"))
+
+
+def test_arguments_are_compared_by_value_and_not_by_spelling() -> None:
+    assert same(call('{"a": 1, "b": 2}'), call('{"b":2,"a":1}'), call({"b": 2, "a": 1}))
+    assert not same(call('{"a":1}'), call('{"a":2}'))
+
+
+def test_arguments_that_are_not_json_stay_as_the_model_wrote_them() -> None:
+    assert canonical_arguments('{"a": ') == '{"a": '
+
+
+@pytest.mark.parametrize("other", [{"role": "assistant", "content": "Hi"}, {"role": "user", "content": "hi"}])
+def test_role_and_text_count(other: dict[str, Any]) -> None:
+    assert not same({"role": "user", "content": "Hi"}, other)
+
+
+def test_the_old_function_role_is_a_tool_message() -> None:
+    assert normalise_message({"role": "function", "name": "f", "content": "1"}) == Message(
+        role="tool", name="f", content="1"
+    )
+
+
+def test_an_inline_picture_is_known_by_the_digest_of_its_bytes() -> None:
+    url = "data:image/png;base64," + base64.b64encode(b"pixels").decode()
+    message = normalise_message({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]})
+    assert message.media == (Media(kind="image_url", digest=digest_bytes(b"pixels"), num_bytes=6),)
+
+
+def test_a_cache_mark_does_not_make_another_picture() -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/egg.png"}}
+    marked = {**part, "cache_control": {"type": "ephemeral"}}
+    assert same({"role": "user", "content": [part]}, {"role": "user", "content": [marked]})
+
+
+def test_calls_keep_their_order_and_ids() -> None:
+    raw = {"role": "assistant", "tool_calls": [{"id": i, "function": {"name": i}} for i in ("b", "a")]}
+    assert normalise_message(raw).tool_calls == (
+        ToolCall(name="b", arguments="{}", id="b"),
+        ToolCall(name="a", arguments="{}", id="a"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        ({"role": "robot"}, "robot"),
+        ({}, "None"),
+        ({"role": "user", "content": 3}, "content"),
+        ({"role": "user", "content": ["Hi"]}, "part"),
+        ({"role": "assistant", "tool_calls": "f"}, "tool_calls"),
+        ({"role": "assistant", "tool_calls": [{"id": "x"}]}, "function"),
+        ({"role": "user", "content": [{"type": "i", "i": {"url": "data:x;base64,@"}}]}, "base64"),
+    ],
+)
+def test_an_impossible_message_is_refused_in_a_sentence_that_names_what_is_wrong(
+    raw: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(RejectedError, match=named):
+        normalise_message(raw)

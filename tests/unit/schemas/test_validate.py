@@ -1,0 +1,89 @@
+"""What `validate` lets pass, and what it refuses."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from example_events import ACTION, BATCH, EXAMPLES, SAMPLE
+
+from schemas.errors import MalformedEventError, RejectedError, TokenMismatchError
+from schemas.events import Event, VersionSpan
+from schemas.validate import validate
+
+
+def spans(*triples: tuple[int, int, int]) -> tuple[VersionSpan, ...]:
+    return tuple(VersionSpan(version=version, start=start, end=end) for version, start, end in triples)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
+def test_every_example_is_valid(event: Event) -> None:
+    validate(event)
+
+
+def test_an_empty_response_needs_no_span() -> None:
+    validate(replace(ACTION, response_ids=(), response_logprobs=(), token_versions=()))
+
+
+@pytest.mark.parametrize("event", [ACTION, SAMPLE], ids=["action", "sample"])
+def test_a_missing_logprob_is_a_rejection_and_never_padded(event: Any) -> None:
+    with pytest.raises(TokenMismatchError, match="3 response_ids but 2 response_logprobs"):
+        validate(replace(event, response_logprobs=(-0.5, -1.0)))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        spans(),
+        spans((3, 0, 2)),  # ends early
+        spans((3, 0, 4)),  # ends late
+        spans((3, 1, 3)),  # starts late
+        spans((3, 0, 1), (4, 2, 3)),  # a gap
+        spans((3, 0, 2), (4, 1, 3)),  # an overlap
+        spans((4, 2, 3), (3, 0, 2)),  # out of order
+        spans((3, 0, 3), (4, 3, 3)),  # an empty one
+        spans((-1, 0, 3)),  # no such version
+    ],
+)
+@pytest.mark.parametrize("event", [ACTION, SAMPLE], ids=["action", "sample"])
+def test_spans_must_cover_every_response_token_once_and_in_order(event: Any, broken: tuple[VersionSpan, ...]) -> None:
+    with pytest.raises(TokenMismatchError, match="token_versions"):
+        validate(replace(event, token_versions=broken))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(ACTION, prompt_ids=(5, -6)),
+        replace(ACTION, response_ids=(1, 2, -3)),
+        replace(SAMPLE, prompt_ids=(-1,)),
+        replace(SAMPLE, teacher_prompt_ids=((4, -4),)),
+    ],
+)
+def test_a_negative_token_id_is_refused_because_it_would_kill_an_engine(changed: Event) -> None:
+    with pytest.raises(TokenMismatchError, match="negative token id"):
+        validate(changed)
+
+
+def test_each_hint_has_its_teacher_prompt() -> None:
+    with pytest.raises(TokenMismatchError, match="1 hints but 0 teacher prompts"):
+        validate(replace(SAMPLE, teacher_prompt_ids=()))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(ACTION, base_action_id=None),  # keeps something of nothing
+        replace(ACTION, kept_messages=-1),
+        replace(BATCH, action_ids=()),
+        replace(BATCH, first_offset=6),  # behind its end
+        replace(BATCH, first_offset=-1),
+    ],
+)
+def test_counts_that_contradict_each_other_are_refused(changed: Event) -> None:
+    with pytest.raises(MalformedEventError):
+        validate(changed)
+
+
+def test_the_sentence_names_the_event() -> None:
+    with pytest.raises(RejectedError, match="ActionTaken a-2"):
+        validate(replace(ACTION, response_logprobs=()))

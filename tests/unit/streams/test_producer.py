@@ -1,0 +1,59 @@
+"""A producer without a broker: nobody waits for ever, and nothing is said to be safe."""
+
+import pytest
+from example_events import ACTION
+
+from schemas.errors import BrokerUnavailableError, MalformedEventError
+from streams.codec import encode
+from streams.config import KafkaConfig
+from streams.producer import EventProducer
+from streams.stamp import read_stamp
+from streams.topics import ACTIONS, FEEDBACK
+
+NOBODY = KafkaConfig(bootstrap_servers="127.0.0.1:1")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.producer.SEND_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("streams.producer.CLOSE_TIMEOUT_S", 0.1)
+
+
+async def test_a_send_that_is_not_acknowledged_in_time_says_so() -> None:
+    producer = EventProducer(NOBODY, "test")
+    with pytest.raises(BrokerUnavailableError, match=r"nextstate\.action\.taken\.v1 a-2 within 0\.1 s"):
+        await producer.send(ACTIONS, ACTION)
+    await producer.close()
+
+
+async def test_closing_tells_those_who_still_wait() -> None:
+    producer = EventProducer(NOBODY, "test")
+    sent = producer.send_nowait(ACTIONS, encode(ACTIONS, ACTION, "test"))
+    await producer.close()
+    with pytest.raises(BrokerUnavailableError):
+        await sent
+
+
+async def test_a_record_that_librdkafka_cannot_take_uses_up_no_number() -> None:
+    full = NOBODY.model_copy(update={"client": {"queue.buffering.max.messages": "1"}})
+    producer = EventProducer(full, "test")
+    producer.send_nowait(ACTIONS, encode(ACTIONS, ACTION, "test")).cancel()
+    with pytest.raises(BrokerUnavailableError, match="too many records"):
+        producer.send_nowait(ACTIONS, encode(ACTIONS, ACTION, "test"))
+    stamp = read_stamp(producer.prepare(ACTIONS, ACTION).headers)
+    assert stamp is not None
+    assert stamp.seq == 1
+    await producer.close()
+
+
+async def test_an_event_that_cannot_be_encoded_uses_up_no_number() -> None:
+    producer = EventProducer(NOBODY, "test")
+    with pytest.raises(MalformedEventError):
+        producer.prepare(FEEDBACK, ACTION)
+    stamp = read_stamp(producer.prepare(ACTIONS, ACTION).headers)
+    assert stamp is not None
+    assert stamp.seq == 0
+
+
+async def test_closing_a_producer_that_never_sent_does_nothing() -> None:
+    await EventProducer(NOBODY, "test").close()

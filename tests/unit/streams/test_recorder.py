@@ -1,0 +1,181 @@
+"""The recorder's decisions, against a Kafka that answers exactly when the test says so."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from example_events import ACTION
+
+from schemas.errors import BrokerUnavailableError, FatalError, NextstateError, SpoolFullError, TokenMismatchError
+from schemas.events import Event
+from streams.codec import Encoded, decode, encode
+from streams.config import KafkaConfig
+from streams.producer import EventProducer, Placed
+from streams.recorder import Recorder
+from streams.spool import Spool
+from streams.topics import ACTIONS, Topic
+
+DEADLINE_S = 0.05
+
+
+class SwitchedKafka(EventProducer):
+    """Law: while `up`, a record is acknowledged at once, in order; while down, when it comes up again, if ever."""
+
+    def __init__(self) -> None:
+        super().__init__(KafkaConfig(), "test")
+        self.up = True
+        self.refusal: NextstateError | None = None
+        self.delivered: list[str] = []
+        self._waiting: list[tuple[asyncio.Future[Placed], Encoded]] = []
+
+    def send_nowait(self, topic: Topic, encoded: Encoded) -> "asyncio.Future[Placed]":
+        if self.refusal is not None:
+            raise self.refusal
+        sent: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
+        self._waiting.append((sent, encoded))
+        if self.up:
+            self.come_up()
+        return sent
+
+    def come_up(self) -> None:
+        self.up = True
+        for sent, encoded in self._waiting:
+            self.delivered.append(decode(encoded.headers, encoded.value).id)
+            if not sent.done():
+                sent.set_result(Placed(topic="actions", partition=0, offset=len(self.delivered)))
+        self._waiting.clear()
+
+
+def action(number: int) -> Event:
+    return replace(ACTION, id=f"a-{number}")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("the condition did not come true within 5 s")
+
+
+@pytest.fixture
+def kafka() -> SwitchedKafka:
+    return SwitchedKafka()
+
+
+@pytest.fixture
+async def recorder(kafka: SwitchedKafka, tmp_path: Path) -> AsyncIterator[Recorder]:
+    async with Recorder(kafka, Spool(tmp_path / "spool", 100_000), DEADLINE_S) as recorder:
+        yield recorder
+
+
+async def test_an_acknowledged_event_is_in_kafka_and_not_in_the_spool(recorder: Recorder, kafka: SwitchedKafka) -> None:
+    assert await recorder.record(ACTIONS, action(1)) == "kafka"
+    assert kafka.delivered == ["a-1"]
+    assert (recorder.healthy, recorder.spooled_bytes) == (True, 0)
+
+
+async def test_after_one_missed_deadline_events_are_spooled_without_waiting(
+    recorder: Recorder, kafka: SwitchedKafka
+) -> None:
+    kafka.up = False
+    start = time.monotonic()
+    assert await recorder.record(ACTIONS, action(1)) == "spool"
+    assert time.monotonic() - start >= DEADLINE_S
+    assert not recorder.healthy
+    spooled_bytes = recorder.spooled_bytes
+    assert spooled_bytes > 0
+    waiting_for_kafka = len(kafka._waiting)
+    assert await recorder.record(ACTIONS, action(2)) == "spool"
+    assert recorder.spooled_bytes > spooled_bytes
+    assert len(kafka._waiting) <= waiting_for_kafka + 1  # the drain's, none of the second event's own
+
+
+async def test_spooled_events_arrive_in_order_once_the_broker_answers(recorder: Recorder, kafka: SwitchedKafka) -> None:
+    kafka.up = False
+    for number in range(1, 6):
+        await recorder.record(ACTIONS, action(number))
+    kafka.come_up()
+    await until(lambda: recorder.healthy)
+    first_arrivals = list(dict.fromkeys(kafka.delivered))
+    assert first_arrivals == ["a-1", "a-2", "a-3", "a-4", "a-5"]
+    assert recorder.spooled_bytes == 0
+    assert await recorder.record(ACTIONS, action(6)) == "kafka"
+
+
+async def test_only_the_event_whose_deadline_was_missed_may_arrive_twice(
+    recorder: Recorder, kafka: SwitchedKafka
+) -> None:
+    kafka.up = False
+    for number in range(1, 4):
+        await recorder.record(ACTIONS, action(number))
+    kafka.come_up()
+    await until(lambda: recorder.healthy)
+    assert sorted(kafka.delivered) == ["a-1", "a-1", "a-2", "a-3"]
+
+
+async def test_a_producer_that_cannot_take_more_is_as_good_as_a_missed_deadline(
+    recorder: Recorder, kafka: SwitchedKafka
+) -> None:
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    assert await recorder.record(ACTIONS, action(1)) == "spool"
+    assert not recorder.healthy
+
+
+async def test_even_a_missing_topic_does_not_lose_an_event(recorder: Recorder, kafka: SwitchedKafka) -> None:
+    kafka.refusal = FatalError("The topic is not there.")
+    assert await recorder.record(ACTIONS, action(1)) == "spool"
+    assert recorder.spooled_bytes > 0
+
+
+async def test_an_event_that_cannot_be_encoded_is_refused_and_the_recorder_stays_healthy(recorder: Recorder) -> None:
+    with pytest.raises(TokenMismatchError):
+        await recorder.record(ACTIONS, replace(ACTION, response_logprobs=()))
+    assert recorder.healthy
+
+
+async def test_a_full_spool_is_said_and_not_acknowledged(kafka: SwitchedKafka, tmp_path: Path) -> None:
+    kafka.up = False
+    async with Recorder(kafka, Spool(tmp_path / "small", 10), DEADLINE_S) as recorder:
+        with pytest.raises(SpoolFullError):
+            await recorder.record(ACTIONS, action(1))
+
+
+async def test_what_a_killed_process_left_is_delivered_before_anything_new(
+    kafka: SwitchedKafka, tmp_path: Path
+) -> None:
+    kafka.up = False
+    left = Recorder(kafka, Spool(tmp_path / "spool", 100_000), DEADLINE_S)
+    await left.start()
+    await left.record(ACTIONS, action(1))
+    await left.close()
+
+    restarted = SwitchedKafka()
+    async with Recorder(restarted, Spool(tmp_path / "spool", 100_000), DEADLINE_S) as recorder:
+        assert not recorder.healthy
+        await recorder.record(ACTIONS, action(2))
+        await until(lambda: len(restarted.delivered) == 2)
+    assert restarted.delivered == ["a-1", "a-2"]
+
+
+async def test_a_spooled_event_keeps_its_first_stamp(recorder: Recorder, kafka: SwitchedKafka, tmp_path: Path) -> None:
+    kafka.up = False
+    await recorder.record(ACTIONS, action(1))
+    await until(lambda: len(kafka._waiting) == 2)
+    headers = [encoded.headers for _, encoded in kafka._waiting]
+    assert headers[0] == headers[1]
+    assert dict(headers[0])["ns_seq"] == b"0"
+
+
+async def test_a_record_without_a_broker_is_spooled_by_the_real_producer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.producer.CLOSE_TIMEOUT_S", 0.1)
+    producer = EventProducer(KafkaConfig(bootstrap_servers="127.0.0.1:1"), "test")
+    async with Recorder(producer, Spool(tmp_path / "spool", 100_000), DEADLINE_S) as recorder:
+        assert await recorder.record(ACTIONS, action(1)) == "spool"
+        assert recorder.spooled_bytes > len(encode(ACTIONS, action(1), "test").value)
+    await producer.close()
