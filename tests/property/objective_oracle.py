@@ -20,14 +20,16 @@ class OracleTurn:
     engine: Sequence[float]
     mask: Sequence[bool]
     reward: float | None
+    mean_reward: float = 0.0
 
 
 @dataclass(frozen=True)
 class OracleSettings:
-    rl_weight: float = 1.0
+    rl_weight: float = 0.5
     opd_weight: float = 1.0
     clip_low: float = 0.2
     clip_high: float = 0.28
+    baseline: str = "batch"
     subset: str = "teacher"
     top_k: int = 3
     advantage_clip: float = 1.0
@@ -55,16 +57,14 @@ def policy_loss(turn: OracleTurn, settings: OracleSettings, t: int) -> float:
     assert turn.reward is not None
     ratio = math.exp(turn.student[t][turn.response_ids[t]] - turn.engine[t])
     bounded = min(max(ratio, 1 - settings.clip_low), 1 + settings.clip_high)
-    return -min(ratio * turn.reward, bounded * turn.reward)
+    advantage = turn.reward - (turn.mean_reward if settings.baseline == "batch" else 0)
+    return -min(ratio * advantage, bounded * advantage)
 
 
 def distillation_loss(turn: OracleTurn, settings: OracleSettings, teacher: Matrix, t: int) -> float:
     loss = 0.0
-    if settings.subset == "teacher":
-        for token in top(teacher[t], settings.top_k):
-            loss += math.exp(teacher[t][token]) * (teacher[t][token] - turn.student[t][token])
-        return loss
-    for token in top(turn.old[t], settings.top_k):
+    proposer = teacher if settings.subset == "teacher" else turn.old
+    for token in top(proposer[t], settings.top_k):
         gap = teacher[t][token] - turn.old[t][token]
         advantage = max(-settings.advantage_clip, min(settings.advantage_clip, gap))
         loss -= math.exp(turn.old[t][token]) * advantage * math.exp(turn.student[t][token] - turn.old[t][token])

@@ -1,0 +1,178 @@
+"""What one batch leads to, without Kafka: publications, versions, resuming."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import FatalError, MalformedEventError
+from schemas.events import CheckpointPublished
+from streams.checkpoints import local_folder
+from streams.consumer import Recorded
+from tests.unit.trainer.builders import TIME_MS, recorded_batch, sample
+from trainer.backends.torch import TorchBackend
+from trainer.checkpoint import CheckpointStore
+from trainer.config import TrainerConfig
+from trainer.loop import Trainer
+from trainer.publish import Publication
+from trainer.resume import Committed
+
+Start = Callable[..., Trainer]
+NOTHING = Committed(checkpoints={}, trained=frozenset())
+
+
+@pytest.fixture
+def start(load: Callable[[], TorchBackend], config: TrainerConfig, tmp_path: Path) -> Start:
+    """Starts a trainer from what is committed, as a new process would."""
+
+    def start(committed: Committed = NOTHING, base_model: str = "tiny") -> Trainer:
+        trainer = Trainer(
+            config=config,
+            policy="assistant",
+            base_model=base_model,
+            backend=load(),
+            store=CheckpointStore(tmp_path, "assistant"),
+            committed=committed,
+        )
+        trainer.resume()
+        return trainer
+
+    return start
+
+
+def train(trainer: Trainer, batch: Recorded) -> Publication:
+    publication = trainer.train(batch, lambda: None)
+    trainer.adopt(publication)
+    return publication
+
+
+def checkpoint_of(publication: Publication) -> CheckpointPublished:
+    assert publication.checkpoint is not None
+    return publication.checkpoint
+
+
+def test_a_batch_becomes_the_next_version_and_names_all_it_was_made_of(start: Start) -> None:
+    samples = [sample(), sample(tenant="acme")]
+    publication = train(start(), recorded_batch(samples))
+    checkpoint = checkpoint_of(publication)
+    assert (checkpoint.version, checkpoint.parent_version, checkpoint.objective) == (1, 0, "hybrid")
+    assert checkpoint.batch_ids == ("batch-1",)
+    assert checkpoint.sample_ids == tuple(sample.id for sample in samples)
+    assert checkpoint.action_ids == tuple(sample.action_id for sample in samples)
+    assert (checkpoint.policy, checkpoint.base_model, checkpoint.time_ms) == ("assistant", "tiny", TIME_MS + 5)
+    assert local_folder(checkpoint.url).name == checkpoint.manifest_digest
+    assert {"loss", "grad_norm", "reward_mean", "staleness_mean", "staleness_max", "parity_mean", "parity_max"} <= (
+        checkpoint.metrics.keys()
+    )
+    for entry, built in zip(publication.trained, samples, strict=True):
+        assert (entry.action_id, entry.sample_id, entry.version) == (built.action_id, built.id, 1)
+        assert (entry.conversation_id, entry.tenant) == (built.conversation_id, built.tenant)
+    assert len({checkpoint.id, *(entry.id for entry in publication.trained)}) == 3
+
+
+def test_a_batch_trained_again_after_a_crash_says_the_same_again(start: Start) -> None:
+    batch = recorded_batch([sample(), sample("twice"), sample("twice")])
+    first, again = start().train(batch, lambda: None), start().train(batch, lambda: None)
+    timeless = [
+        replace(checkpoint_of(publication), metrics={**checkpoint_of(publication).metrics, "seconds": 0.0})
+        for publication in (first, again)
+    ]
+    assert timeless[0] == timeless[1]
+    assert (first.trained, first.skipped) == (again.trained, again.skipped)
+    assert [skip.reason for skip in first.skipped] == ["already_trained"]
+
+
+def test_a_restarted_trainer_goes_on_exactly_as_an_uninterrupted_one(start: Start) -> None:
+    first, second = recorded_batch([sample()]), recorded_batch([sample(), sample()], "batch-2")
+    straight = start()
+    one = checkpoint_of(train(straight, first))
+    two = checkpoint_of(train(straight, second))
+    resumed = start(Committed(checkpoints={1: one}, trained=frozenset(one.action_ids)))
+    assert not local_folder(two.url).exists()  # a folder that was never published is removed
+    again = checkpoint_of(train(resumed, second))
+    assert again.manifest_digest == two.manifest_digest
+    assert (again.id, again.version) == (two.id, 2)
+    assert local_folder(again.url).is_dir()
+
+
+def test_a_batch_of_which_nothing_trains_says_why_and_makes_no_version(start: Start, tmp_path: Path) -> None:
+    trainer = start(Committed(checkpoints={}, trained=frozenset({"old"})))
+    publication = train(trainer, recorded_batch([sample("old"), sample("greedy", temperature=0.0)]))
+    assert publication.checkpoint is None
+    assert publication.trained == ()
+    assert [(skip.action_id, skip.reason, skip.stage) for skip in publication.skipped] == [
+        ("old", "already_trained", "trainer"),
+        ("greedy", "sampler_not_invertible", "trainer"),
+    ]
+    assert not (tmp_path / "checkpoints").exists()
+    assert checkpoint_of(train(trainer, recorded_batch([sample()], "batch-2"))).version == 1
+
+
+def test_an_adopted_action_does_not_train_again(start: Start) -> None:
+    trainer = start()
+    train(trainer, recorded_batch([sample("a")]))
+    publication = train(trainer, recorded_batch([sample("a", version=1)], "batch-2"))
+    assert publication.checkpoint is None
+    assert [skip.reason for skip in publication.skipped] == ["already_trained"]
+
+
+def test_a_bad_sample_is_rejected_at_the_place_where_its_batch_lies(start: Start) -> None:
+    publication = train(start(), recorded_batch([sample(), sample("bad", response_ids=(99,) * 6)]))
+    assert checkpoint_of(publication).version == 1
+    (rejection,) = publication.rejected
+    assert (rejection.topic, rejection.partition, rejection.offset, rejection.stage) == ("batches", 1, 7, "trainer")
+    assert rejection.error == "TokenMismatchError"
+    assert rejection.conversation_id.startswith("conversation-")
+
+
+def test_a_record_that_is_no_batch_is_rejected_and_passed(start: Start) -> None:
+    broken = replace(recorded_batch([sample()]), value=b"no arrow", event=None, error=MalformedEventError("no arrow"))
+    trainer = start()
+    assert trainer.concerns(broken)
+    publication = train(trainer, broken)
+    assert publication.checkpoint is None
+    assert [rejection.error for rejection in publication.rejected] == ["MalformedEventError"]
+
+
+def test_batches_of_other_policies_are_not_this_trainers(start: Start) -> None:
+    other = recorded_batch([sample(policy="other")], policy="other")
+    assert not start().concerns(other)
+    assert not start().concerns(replace(other, event=None, error=MalformedEventError("broken")))
+    assert start().concerns(recorded_batch([sample()]))
+
+
+def test_only_the_newest_folders_and_the_serving_one_stay(start: Start) -> None:
+    trainer = start()
+    checkpoints = [
+        checkpoint_of(train(trainer, recorded_batch([sample(version=version)], f"batch-{version}")))
+        for version in range(4)
+    ]
+    trainer.prune(lambda: 1)
+    assert [local_folder(checkpoint.url).exists() for checkpoint in checkpoints] == [True, False, True, True]
+    trainer.prune(lambda: None)
+    assert [local_folder(checkpoint.url).exists() for checkpoint in checkpoints] == [False, False, True, True]
+
+
+def test_a_newest_version_that_is_damaged_or_of_another_model_stops_the_trainer(start: Start) -> None:
+    one = checkpoint_of(train(start(), recorded_batch([sample()])))
+    history = Committed(checkpoints={1: one}, trained=frozenset(one.action_ids))
+    with pytest.raises(FatalError, match=r"cannot continue at version 1.*builds on tiny"):
+        start(history, base_model="another")
+    (local_folder(one.url) / "adapter_model.safetensors").unlink()
+    with pytest.raises(FatalError, match="cannot continue at version 1"):
+        start(history)
+
+
+def test_a_step_that_is_stopped_leaves_no_folder(start: Start, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def before_pass() -> None:
+        if stop.is_set():
+            raise InterruptedError
+        stop.set()
+
+    with pytest.raises(InterruptedError):
+        start().train(recorded_batch([sample(), sample()]), before_pass)
+    assert not (tmp_path / "checkpoints").exists()
