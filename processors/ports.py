@@ -1,20 +1,12 @@
 """What processors need from models, as protocols; serving/ implements them and infra/ passes them in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.events import Message, Score, TransitionJoined
+from schemas.events import Message, TransitionJoined
+from schemas.judgement import Hints, Judgement
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What a judge says of one transition. `score` None is an abstention, `abstention` its reason."""
-
-    score: Score | None
-    votes: tuple[Score | None, ...]  # [M]; None for each vote that could not be read
-    confidence: float | None = None
-    abstention: str | None = None
+__all__ = ["HintExtractor", "Hints", "Judge", "Judgement", "Renderer"]
 
 
 class Judge(Protocol):
@@ -25,14 +17,6 @@ class Judge(Protocol):
 
     async def judge(self, transitions: Sequence[TransitionJoined]) -> list[Judgement]:
         """One judgement per transition, in order. Never raises for what a transition says."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
-    """Up to 3 candidate hints, or none and the reason."""
-
-    hints: tuple[str, ...]  # [H], each longer than 10 characters
-    reason: str = ""
 
 
 class HintExtractor(Protocol):

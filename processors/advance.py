@@ -1,0 +1,157 @@
+"""`apply`: one more record about a turn, in any order, and everything that follows from it.
+
+Records may arrive in any order and more than once. Each is added to what is known of its turn, and whatever has become
+complete is emitted: a transition, a sample, or a skip. So every action ends as a sample, a skip, or a rejection that
+names its place. Applying a record twice changes nothing: a crash between emitting and remembering may make us do it.
+
+Consumes ActionTaken, NextStateObserved, VerdictReached, HintExtracted; produces TransitionJoined, SampleBuilt,
+TurnSkipped, EventRejected. Pure: reads what is known, returns a draft.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+from processors.build import build, check_vocabulary
+from processors.chain import MissingBase, whole_prompt
+from processors.credit import waits_for_outcome
+from processors.emit import Emission, reject
+from processors.join import STAGE, join, observe, refuse
+from processors.ports import Renderer
+from processors.turns import Draft, Known, Turn
+from schemas.errors import RejectedError, TokenMismatchError
+from schemas.events import ActionTaken, Event, HintExtracted, NextStateObserved, VerdictReached
+from schemas.prompt import Resolved
+from streams.recorded import Recorded
+from streams.topics import ACTIONS
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the turns of one deployment are processed by."""
+
+    renderer: Renderer
+    ambiguous_trains: bool
+
+
+def apply(known: Known, record: Recorded, rules: Rules) -> Draft:
+    """What changes by one record. Never raises for what a record says: then it is a rejection and nothing else."""
+    if record.error is not None:
+        return _rejection(known, record, record.error)
+    step = _Step(draft=Draft(known), record=record, rules=rules)
+    try:
+        step.add()
+    except RejectedError as error:
+        return _rejection(known, record, error)
+    except Exception as error:  # a fault of ours must not stop the stream either
+        _LOGGER.exception("cannot process %s/%d@%d", record.topic, record.partition, record.offset)
+        return _rejection(known, record, error)
+    return step.draft
+
+
+def _rejection(known: Known, record: Recorded, error: Exception) -> Draft:
+    return Draft(known, emissions=[Emission(event=reject(record, STAGE, error), cause=record)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One record being added to a draft."""
+
+    draft: Draft
+    record: Recorded
+    rules: Rules
+
+    def add(self) -> None:
+        match self.record.event:
+            case ActionTaken() as action:
+                self._add_action(action)
+            case NextStateObserved() as next_state:
+                self._add_next_state(next_state)
+            case VerdictReached() | HintExtracted() as assessment:
+                self._add_assessment(assessment)
+
+    def _emit(self, event: Event) -> None:
+        self.draft.emissions.append(Emission(event=event, cause=self.record))
+
+    def _add_action(self, action: ActionTaken) -> None:
+        turn = self.draft.turn_or_new(action.id, self.record, action)
+        if turn.action_offset is None:  # the first record of an id wins
+            self._take_action(action, replace(turn, action_offset=self.record.offset))
+        for action_id in (action.id, *turn.children):
+            self._advance(action_id)
+
+    def _take_action(self, action: ActionTaken, turn: Turn) -> None:
+        try:
+            check_vocabulary(action, self.rules.renderer.vocab_size)
+        except TokenMismatchError as error:  # not kept: no later prompt may be built on it
+            self._emit(reject(self.record, STAGE, error))
+            self.draft.turns[action.id] = _settled(turn)
+            return
+        refused = refuse(action, ambiguous_trains=self.rules.ambiguous_trains)
+        if refused is not None:
+            self._emit(refused)
+        self.draft.turns[action.id] = turn if refused is None else _settled(turn)
+        self.draft.actions[action.id] = action
+
+    def _add_next_state(self, next_state: NextStateObserved) -> None:
+        turn = self.draft.turn_or_new(next_state.action_id, self.record, next_state)
+        state, skipped = observe(turn.join, next_state, ambiguous_trains=self.rules.ambiguous_trains)
+        is_final = skipped is not None and skipped.reason == "ambiguous"
+        turn = replace(turn, join=state)
+        self.draft.turns[next_state.action_id] = _settled(turn) if turn.settled or is_final else turn
+        if skipped is not None:
+            self._emit(skipped)
+        self._advance(next_state.action_id)
+
+    def _add_assessment(self, assessment: VerdictReached | HintExtracted) -> None:
+        turn = self.draft.turn_or_new(assessment.action_id, self.record, assessment)
+        other = turn.hint if isinstance(assessment, VerdictReached) else turn.verdict
+        if turn.settled or (other is not None and other.transition_id != assessment.transition_id):
+            return  # of another judging of this turn; the first one wins
+        if isinstance(assessment, VerdictReached):
+            turn = replace(turn, verdict=turn.verdict or assessment)
+        else:
+            turn = replace(turn, hint=turn.hint or assessment)
+        self.draft.turns[assessment.action_id] = turn
+        self._advance(assessment.action_id)
+
+    def _advance(self, action_id: str) -> None:
+        """Emit what has become complete."""
+        turn, action = self.draft.turn(action_id), self.draft.action(action_id)
+        if turn is None or action is None or turn.action_offset is None or turn.settled:
+            return
+        if not (turn.join.held or (turn.verdict and turn.hint)):
+            return
+        try:
+            prompt = whole_prompt(action, self.draft.action)
+            if isinstance(prompt, MissingBase):
+                self._wait(action, turn, prompt.action_id)
+            else:
+                self.draft.turns[action_id] = self._complete(action, prompt, turn)
+        except RejectedError as error:  # the fault lies in the recorded action, not in the record at hand
+            place = replace(self.record, topic=ACTIONS.name, partition=turn.partition, offset=turn.action_offset or 0)
+            self._emit(reject(replace(place, timestamp_ms=turn.since_ms, event=action, value=b""), STAGE, error))
+            self.draft.turns[action_id] = _settled(turn)
+
+    def _complete(self, action: ActionTaken, prompt: Resolved, turn: Turn) -> Turn:
+        state, transitions = join(action, prompt, turn.join)
+        turn = replace(turn, join=state, missing_base_id=None)
+        for transition in transitions:
+            self._emit(transition)
+        if turn.verdict and turn.hint and not waits_for_outcome(action):
+            self._emit(build(action, prompt, turn.verdict, turn.hint, self.rules.renderer))
+            turn = _settled(turn)
+        return turn
+
+    def _wait(self, action: ActionTaken, turn: Turn, base_id: str) -> None:
+        """Hold the action until its base comes."""
+        self.draft.turns[action.id] = replace(turn, missing_base_id=base_id)
+        base = self.draft.turn_or_new(base_id, self.record, action)
+        if action.id not in base.children:
+            self.draft.turns[base_id] = replace(base, children=(*base.children, action.id))
+
+
+def _settled(turn: Turn) -> Turn:
+    """A turn that something accounts for; what was waiting in it is not needed any more."""
+    return replace(turn, settled=True, join=replace(turn.join, held=()), verdict=None, hint=None)

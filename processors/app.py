@@ -1,0 +1,259 @@
+"""`run_processors`: the processors as one Faust worker. The only file that knows Faust.
+
+    actions, next-states, verdicts, hints ──► TurnStage ──► transitions, samples, skips
+    transitions ──► AssessStage ──► verdicts, hints, skips
+    samples ──► PackStage ──► batches
+
+Owns the Faust app: partitions, committed offsets, the two tables with their changelogs. Faust acknowledges nothing by
+itself here: a record's offset may be committed once its stage is done with it, and no sooner. Tables are kept in
+memory and restored from their changelogs; a row counts as set when the broker has it in the changelog. (Faust's own
+`table[key] = value` and its RocksDB store change the local copy first, which may then be ahead of the changelog.)
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from processors.assess_stage import AssessStage
+from processors.config import ProcessorsConfig
+from processors.emit import Emitter
+from processors.lifetime import live
+from processors.open_turns import OpenTurns
+from processors.pack_stage import PackStage
+from processors.ports import HintExtractor, Judge, Renderer
+from processors.pump import Delivery, Pump
+from processors.turn_stage import TurnStage
+from schemas.errors import BrokerUnavailableError, RetryableError, SettingsError
+from schemas.events import Event
+from streams.config import KafkaConfig
+from streams.consumer import read_all
+from streams.producer import EventProducer
+from streams.recorded import record_of
+from streams.topics import (
+    ACTIONS,
+    CONVERSATION_PARTITIONS,
+    HINTS,
+    MAX_RECORD_BYTES,
+    NEXT_STATES,
+    SAMPLES,
+    TRANSITIONS,
+    VERDICTS,
+    Topic,
+)
+
+INSTANCE = "processors"
+MAX_SWEEP_S = 10.0
+RETRY_S = 1.0
+TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
+_LOGGER = logging.getLogger(__name__)
+
+_CHANGELOG = {
+    "max.message.bytes": str(MAX_RECORD_BYTES),
+    "segment.bytes": str(64 * 1024 * 1024),  # only closed segments are compacted, and a start reads all that is left
+    "min.cleanable.dirty.ratio": "0.2",
+}
+
+
+def run_processors(  # noqa: PLR0917 - one component, all its needs
+    config: ProcessorsConfig,
+    kafka: KafkaConfig,
+    judge: Judge,
+    extractor: HintExtractor,
+    renderer: Renderer,
+    home: Path,
+    heartbeat: Path,
+) -> None:
+    """Run the worker in this process until SIGTERM or SIGINT; blocking.
+
+    Args:    home: folder for Faust's files; heartbeat: touched every second while the worker runs.
+    Raises:  RetryableError: the broker is away, or Faust has stopped; start again. FatalError: a setting or topic.
+    """
+    for name in ("faust", "mode", "aiokafka"):  # they log tables of partitions over many lines
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+    async def run() -> None:
+        await live(_Worker(config, kafka, _Models(judge, extractor, renderer), _app(kafka, home)), heartbeat)
+
+    asyncio.run(run())
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    judge: Judge
+    extractor: HintExtractor
+    renderer: Renderer
+
+
+class _Worker:
+    """The Faust app with its three pumps (a `lifetime.Service`); made inside the running loop."""
+
+    def __init__(self, config: ProcessorsConfig, kafka: KafkaConfig, models: _Models, app: Any) -> None:
+        self._config = config
+        self._kafka = kafka
+        self._app = app
+        self._producer = EventProducer(kafka, INSTANCE)
+        emitter = Emitter(self._producer, INSTANCE)
+        open_turns = OpenTurns(_Table(app, "open-actions"), _Table(app, "open-turns"))
+        self._turns = TurnStage(config, models.renderer, open_turns, emitter)
+        assess = AssessStage(config, models.judge, models.extractor, emitter, self._read_log)
+        pack = PackStage(config, emitter, self._read_log)
+        self._pumps = [
+            self._pump(Pump(self._turns, TURN_RECORDS), ACTIONS, NEXT_STATES, VERDICTS, HINTS),
+            self._pump(Pump(assess, config.judge_batch), TRANSITIONS),
+            self._pump(Pump(pack, config.batch_size), SAMPLES),
+        ]
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+
+    async def start(self) -> None:
+        """Join the group and restore the tables."""
+        try:
+            await self._app.start()
+        except Exception as error:
+            message = f"The processors could not start on Kafka: {type(error).__name__}: {error}"
+            raise BrokerUnavailableError(message) from error
+
+    def parts(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Pumps, sweeper, and the watch on Faust."""
+        return [*(pump.run() for pump in self._pumps), self._sweep(), self._watch()]
+
+    async def stop(self) -> None:
+        """Commit what is done and leave the group."""
+        await self._app.stop()
+        await self._producer.close()
+
+    async def _sweep(self) -> None:
+        interval_s = min(MAX_SWEEP_S, self._config.next_state_timeout_s / 4)
+        while True:
+            await asyncio.sleep(interval_s)
+            await self._turns.end_overdue()
+
+    async def _watch(self) -> None:
+        await self._app.wait_until_stopped()
+        message = f"Faust has stopped by itself ({self._app.crash_reason!r}); the processors start again."
+        raise RetryableError(message)
+
+    def _pump(self, pump: Pump, *topics: Topic) -> Pump:
+        names = [self._kafka.topic(topic.name) for topic in topics]
+        channel = self._app.topic(*names, key_serializer="raw", value_serializer="raw")
+
+        async def deliver(stream: Any) -> None:
+            stream.enable_acks = False  # by the pump, when the stage is done
+            async for event in stream.events():
+                await pump.put(self._delivery(event))
+
+        self._app.agent(channel, name=topics[0].name)(deliver)
+        return pump
+
+    def _delivery(self, event: Any) -> Delivery:
+        message = event.message
+        record = record_of(
+            self._kafka,
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=round(message.timestamp * 1000),
+            headers=message.headers,
+            key=message.key,
+            value=message.value,
+        )
+        return Delivery(record=record, acknowledge=event.ack)
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        for pump in self._pumps:
+            pump.partitions_moved()
+
+    def _read_log(self, topics: Sequence[Topic], since_ms: int | None) -> Iterator[Event]:
+        while True:
+            try:
+                yield from (record.event for record in read_all(self._kafka, topics, since_ms=since_ms) if record.event)
+            except BrokerUnavailableError as error:  # what was read already may come again
+                _LOGGER.warning("%s", error)
+                time.sleep(RETRY_S)
+            else:
+                return
+
+
+class _Table:
+    """A Faust table of raw bytes as an `open_turns.Table`."""
+
+    def __init__(self, app: Any, name: str) -> None:
+        self._table = app.Table(
+            name,
+            partitions=CONVERSATION_PARTITIONS,
+            key_type=bytes,
+            value_type=bytes,
+            extra_topic_configs=_CHANGELOG,
+        )
+
+    def get(self, key: str) -> bytes | None:
+        value: bytes | None = self._table.data.get(key.encode())
+        return value
+
+    def items(self) -> Iterable[tuple[str, bytes]]:
+        return [(key.decode(), value) for key, value in self._table.data.items()]
+
+    async def put(self, partition: int, key: str, value: bytes | None) -> None:
+        raw = key.encode()
+        sent = self._table.send_changelog(partition, raw, value, value_serializer="raw")
+        await asyncio.shield(sent)  # at a stop Faust still waits for it: a cancelled one would never come
+        if value is None:
+            self._table.data.pop(raw, None)
+        else:
+            self._table.data[raw] = value
+
+
+def _app(kafka: KafkaConfig, home: Path) -> Any:
+    if kafka.bootstrap_servers is None:
+        raise SettingsError("Setting kafka.bootstrap_servers is empty; name a broker, or let `nextstate up` start one.")
+    app = faust.App(
+        kafka.topic(INSTANCE),
+        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(kafka.client),
+        store="memory://",
+        datadir=str(home / "faust"),
+        processing_guarantee="at_least_once",  # Faust's exactly_once is not; ids make repeats harmless
+        topic_partitions=CONVERSATION_PARTITIONS,
+        topic_replication_factor=kafka.replication_factor,
+        topic_disable_leader=True,
+        broker_session_timeout=10.0,  # a killed worker's partitions stand still this long
+        broker_heartbeat_interval=2.0,
+        broker_commit_interval=1.0,
+        consumer_max_fetch_size=MAX_RECORD_BYTES,
+        producer_max_request_size=MAX_RECORD_BYTES,
+        producer_compression_type="zstd",
+        stream_buffer_maxsize=256,
+        stream_wait_empty=False,  # what a stage still holds is read again; waiting for it would never end
+        stream_processing_timeout=86_400.0,  # only logs; a slow judge is no fault
+        web_enabled=False,
+    )
+    app.in_worker = True
+    app.finalize()
+    return app
+
+
+def _credentials(client: dict[str, str]) -> Any:
+    """Faust's form of librdkafka's security settings; None for a plain broker."""
+    protocol = client.get("security.protocol", "plaintext").lower()
+    context: ssl.SSLContext | None = None
+    if protocol in {"ssl", "sasl_ssl"}:
+        context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
+        with contextlib.suppress(KeyError):
+            context.load_cert_chain(client["ssl.certificate.location"], client.get("ssl.key.location"))
+    if protocol == "ssl":
+        return faust.SSLCredentials(context)
+    if protocol.startswith("sasl_"):
+        return faust.SASLCredentials(
+            username=client.get("sasl.username"),
+            password=client.get("sasl.password"),
+            mechanism=client.get("sasl.mechanism", client.get("sasl.mechanisms", "PLAIN")),
+            ssl_context=context,
+        )
+    return None

@@ -1,0 +1,99 @@
+"""`AssessStage`: asks judge and hint extractor about each transition, once.
+
+A model may answer differently when it is asked again, but a verdict's id is a digest of its inputs: two answers under
+one id would be an audit failure. So before its first transition the stage reads which answers the log already holds,
+and what is recorded is used, not asked for again. The verdict is recorded before the extractor is asked.
+
+Consumes `transitions`, produces `verdicts`, `hints`, and `skips` for what ended.
+"""
+
+import asyncio
+import time
+from collections.abc import MutableMapping, Sequence
+
+from cachetools import FIFOCache
+
+from processors.assess import STAGE, extract_all, judge_all, skip_ended
+from processors.config import ProcessorsConfig
+from processors.emit import Emission
+from processors.ports import HintExtractor, Judge
+from processors.stage import MAX_REMEMBERED, Emits, ReadLog, rejections
+from schemas.events import HintExtracted, TransitionJoined, VerdictReached
+from streams.recorded import Recorded
+from streams.topics import HINTS, VERDICTS
+
+
+class AssessStage:
+    """Turns transitions into verdicts and hints (a `Stage`)."""
+
+    def __init__(
+        self, config: ProcessorsConfig, judge: Judge, extractor: HintExtractor, emitter: Emits, read_log: ReadLog
+    ) -> None:
+        self._config = config
+        self._judge = judge
+        self._extractor = extractor
+        self._emitter = emitter
+        self._read_log = read_log
+        self._verdicts: dict[str, VerdictReached] | None = None  # by transition, until it has its hint; None: not read
+        self._done: MutableMapping[str, None] = FIFOCache(MAX_REMEMBERED)  # transitions with verdict and hint
+
+    async def handle(self, records: Sequence[Recorded]) -> Sequence[Recorded]:
+        """Judge what has not been judged, all of it at once; then extract hints."""
+        if not records:
+            return records
+        await self._emitter.emit(rejections(records, STAGE))
+        causes = {record.event.id: record for record in records if isinstance(record.event, TransitionJoined)}
+        transitions = [record.event for record in causes.values() if isinstance(record.event, TransitionJoined)]
+        skipped = [skip_ended(transition) for transition in transitions if transition.kind == "ended"]
+        await self._emitter.emit([Emission(event=skip, cause=records[0]) for skip in skipped])
+        verdicts = await self._recorded()
+        new = [each for each in transitions if each.kind != "ended" and each.id not in self._done]
+        await self._judge_new([each for each in new if each.id not in verdicts], verdicts, causes)
+        await self._extract_new([(each, verdicts[each.id]) for each in new], causes)
+        return records
+
+    def reset(self) -> None:
+        """Read the log again before the next transition."""
+        self._verdicts = None
+
+    async def _judge_new(
+        self,
+        transitions: Sequence[TransitionJoined],
+        verdicts: dict[str, VerdictReached],
+        causes: dict[str, Recorded],
+    ) -> None:
+        if transitions:
+            reached = await judge_all(transitions, self._judge)
+            await self._emitter.emit([Emission(event=each, cause=causes[each.transition_id]) for each in reached])
+            verdicts.update((verdict.transition_id, verdict) for verdict in reached)
+
+    async def _extract_new(
+        self, judged: Sequence[tuple[TransitionJoined, VerdictReached]], causes: dict[str, Recorded]
+    ) -> None:
+        hints = await extract_all(judged, self._extractor)
+        await self._emitter.emit([Emission(event=hint, cause=causes[hint.transition_id]) for hint in hints])
+        for hint in hints:
+            self._finish(hint)
+
+    def _finish(self, hint: HintExtracted) -> None:
+        self._done[hint.transition_id] = None
+        if self._verdicts is not None:
+            self._verdicts.pop(hint.transition_id, None)
+
+    async def _recorded(self) -> dict[str, VerdictReached]:
+        if self._verdicts is None:
+            self._verdicts = await asyncio.to_thread(self._read)
+        return self._verdicts
+
+    def _read(self) -> dict[str, VerdictReached]:
+        """Note which transitions have both, as far back as turns are open; returns verdicts that lack their hint."""
+        since_ms = time.time_ns() // 1_000_000 - int(self._config.max_open_age_s * 1000)
+        verdicts: dict[str, VerdictReached] = {}
+        hinted: set[str] = set()
+        for event in self._read_log((VERDICTS, HINTS), since_ms):
+            if isinstance(event, VerdictReached):
+                verdicts.setdefault(event.transition_id, event)  # the first record wins
+            elif isinstance(event, HintExtracted):
+                hinted.add(event.transition_id)
+        self._done.update((key, None) for key in verdicts if key in hinted)
+        return {key: verdict for key, verdict in verdicts.items() if key not in hinted}

@@ -1,0 +1,113 @@
+"""`OpenTurns`: the turns that are not forgotten yet, in two durable tables, bounded in bytes and age.
+
+Owns the tables' form and how much they may hold. Two, because an action is large and never changes, while what is known
+of it is small and changes often: `actions` (action id -> ActionTaken) and `turns` (action id -> Turn).
+Consumes drafts, produces durable rows; unblocks the stage when a draft's last row is acknowledged.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from processors.turns import Draft, Turn
+from schemas.events import ActionTaken
+
+_TURN = msgspec.json.Decoder(Turn)
+_ACTION = msgspec.json.Decoder(ActionTaken)
+
+
+class Table(Protocol):
+    """A durable map. Rows are kept in the log partition that they are written with."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value of a key."""
+
+    def items(self) -> Iterable[tuple[str, bytes]]:
+        """Every row."""
+
+    async def put(self, partition: int, key: str, value: bytes | None) -> None:
+        """Set a row, None deletes it; returns when that is durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    since_ms: int
+    partition: int
+    num_bytes: int  # of the turn and its action
+    awaits_next_state: bool
+
+
+class OpenTurns:
+    """What is known of open turns (`turns.Known`). `load` before the first use, and again when partitions move."""
+
+    def __init__(self, actions: Table, turns: Table) -> None:
+        self._actions = actions
+        self._turns = turns
+        self._index: dict[str, _Entry] = {}  # in order of arrival
+        self.num_bytes = 0
+
+    def load(self) -> None:
+        """Index what the tables hold."""
+        turns = sorted(((_TURN.decode(value), key) for key, value in self._turns.items()), key=_since_ms)
+        self._index, self.num_bytes = {}, 0
+        for turn, action_id in turns:
+            self._note(action_id, turn)
+
+    def turn(self, action_id: str) -> Turn | None:
+        """A turn by the id of its action."""
+        value = self._turns.get(action_id)
+        return None if value is None else _TURN.decode(value)
+
+    def action(self, action_id: str) -> ActionTaken | None:
+        """A recorded action."""
+        value = self._actions.get(action_id)
+        return None if value is None else _ACTION.decode(value)
+
+    async def save(self, draft: Draft) -> None:
+        """Make a draft durable: actions first, so that a turn never says that an action is there which is not."""
+        await asyncio.gather(*(self._put(self._actions, key, row, draft) for key, row in draft.actions.items()))
+        await asyncio.gather(*(self._put(self._turns, key, row, draft) for key, row in draft.turns.items()))
+        for action_id, turn in draft.turns.items():
+            self._note(action_id, turn)
+
+    def excess(self, *, max_bytes: int, before_ms: int) -> Iterator[str]:
+        """Turns to forget, oldest first: those from before a time, and as many as take too many bytes."""
+        left_bytes = self.num_bytes
+        for action_id, entry in self._index.items():
+            if entry.since_ms >= before_ms and left_bytes <= max_bytes:
+                return
+            left_bytes -= entry.num_bytes
+            yield action_id
+
+    def unanswered(self, before_ms: int) -> list[ActionTaken]:
+        """Actions from before a time that nothing has followed."""
+        waiting = [key for key, entry in self._index.items() if entry.awaits_next_state and entry.since_ms < before_ms]
+        return [action for action in map(self.action, waiting) if action is not None]
+
+    async def _put(self, table: Table, action_id: str, row: Turn | ActionTaken | None, draft: Draft) -> None:
+        turn = draft.turns.get(action_id)
+        partition = self._index[action_id].partition if turn is None else turn.partition
+        await table.put(partition, action_id, None if row is None else msgspec.json.encode(row))
+
+    def _note(self, action_id: str, turn: Turn | None) -> None:
+        known = self._index.get(action_id)
+        self.num_bytes -= known.num_bytes if known else 0
+        if turn is None:
+            self._index.pop(action_id, None)
+            return
+        num_bytes = sum(len(table.get(action_id) or b"") for table in (self._actions, self._turns))
+        self.num_bytes += num_bytes
+        self._index[action_id] = _Entry(
+            since_ms=min(turn.since_ms, time.time_ns() // 1_000_000),  # a clock that is ahead keeps nothing longer
+            partition=turn.partition,
+            num_bytes=num_bytes,
+            awaits_next_state=turn.awaits_next_state,
+        )
+
+
+def _since_ms(row: tuple[Turn, str]) -> int:
+    return row[0].since_ms

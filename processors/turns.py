@@ -1,0 +1,111 @@
+"""`Turn` and `Draft`: what is known of each action, and changes to it that are not durable yet.
+
+A turn is one action with what is known of it: the next state that counts, the verdict, the hint, the actions that wait
+for it as their base. advance.py adds records to a draft; turn_stage.py makes a draft durable; `forget` drops a turn
+when open turns take too much room, and accounts for it.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from processors.derive import context_of
+from processors.emit import Emission, reject
+from processors.join import STAGE, JoinState, skip
+from schemas.errors import RejectedError
+from schemas.events import ActionTaken, Event, HintExtracted, SkipReason, VerdictReached
+from streams.recorded import Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What is known of one action, besides the action itself."""
+
+    about: Event  # context of the first record that names the action
+    topic: str  # where that record lies
+    partition: int
+    offset: int
+    since_ms: int  # when Kafka took it
+    action_offset: int | None = None  # None: the action is not there yet
+    join: JoinState = field(default_factory=JoinState)
+    missing_base_id: str | None = None
+    children: tuple[str, ...] = ()  # actions that wait, or waited, for this one as a base
+    verdict: VerdictReached | None = None  # until settled
+    hint: HintExtracted | None = None
+    settled: bool = False  # a sample, a skip or a rejection accounts for it
+
+    @property
+    def awaits_next_state(self) -> bool:
+        """Whether it has its action and nothing has followed yet."""
+        return self.action_offset is not None and not self.settled and self.join == JoinState()
+
+
+class Known(Protocol):
+    """What has been remembered of turns and actions."""
+
+    def turn(self, action_id: str) -> Turn | None:
+        """A turn by the id of its action."""
+
+    def action(self, action_id: str) -> ActionTaken | None:
+        """A recorded action."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """Changes on top of what is known; None is a turn or action that is forgotten."""
+
+    known: Known
+    turns: dict[str, Turn | None] = field(default_factory=dict)
+    actions: dict[str, ActionTaken | None] = field(default_factory=dict)
+    emissions: list[Emission] = field(default_factory=list)
+
+    def turn(self, action_id: str) -> Turn | None:
+        """A turn, as changed by this draft."""
+        return self.turns[action_id] if action_id in self.turns else self.known.turn(action_id)
+
+    def action(self, action_id: str) -> ActionTaken | None:
+        """A recorded action, as changed by this draft."""
+        return self.actions[action_id] if action_id in self.actions else self.known.action(action_id)
+
+    def turn_or_new(self, action_id: str, record: Recorded, about: Event) -> Turn:
+        """A turn; one that begins with this record where there is none yet."""
+        return self.turn(action_id) or Turn(
+            about=Event(id=about.id, **context_of(about)),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            since_ms=record.timestamp_ms,
+        )
+
+    def merge(self, other: "Draft") -> None:
+        """Take over the changes of a draft that was made on top of this one."""
+        self.turns.update(other.turns)
+        self.actions.update(other.actions)
+        self.emissions.extend(other.emissions)
+
+
+def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
+    """Drop a turn, accounting for it if nothing has yet.
+
+    Args:    record: the record whose arrival made room necessary; why: for the detail of the skip.
+    """
+    draft = Draft(known, turns={action_id: None}, actions={action_id: None})
+    turn, action = known.turn(action_id), known.action(action_id)
+    if turn is None or turn.settled or turn.join.joined == "ended":
+        return draft  # accounted for, or about to be (see assess.py)
+    if action is not None:
+        accounting: Event = skip(action_id, _reason_to_forget(turn), action, detail=why)
+        draft.emissions.append(Emission(event=accounting, cause=record))
+    elif turn.action_offset is None and (turn.join != JoinState() or turn.verdict or turn.hint):
+        error = RejectedError(f"Action {action_id} was never recorded although this record names it; {why}.")
+        first = replace(record, topic=turn.topic, partition=turn.partition, offset=turn.offset, event=turn.about)
+        accounting = reject(replace(first, timestamp_ms=turn.since_ms, value=b""), STAGE, error)
+        draft.emissions.append(Emission(event=accounting, cause=record))
+    return draft
+
+
+def _reason_to_forget(turn: Turn) -> SkipReason:
+    if turn.missing_base_id is not None:
+        return "base_missing"
+    if turn.join.joined == "messages" and not (turn.verdict and turn.hint):
+        return "abstained_without_hint"  # the judge has not answered in all this time
+    return "no_next_state"  # nothing followed, or the outcome that closes its episode did not

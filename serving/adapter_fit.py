@@ -1,0 +1,90 @@
+"""`check_fit`: whether a LoRA adapter is for the base model that the engine serves, and whole.
+
+SGLang does not check: a wrong shape ends its process, and layers that are missing are served without adapter and
+without a word. Consumes a verified checkpoint folder and the base model's shapes; produces nothing, or the first thing
+found wrong. Legend: R rank, I input and O output features of a layer.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from schemas.errors import CheckpointInvalidError
+from streams.tensors import TensorEntry, describe
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+_LORA_NAME = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterConfig:
+    """What an engine reads of PEFT's `adapter_config.json`."""
+
+    r: int
+    target_modules: tuple[str, ...]
+
+
+def base_shapes(model_path: Path) -> dict[str, Shape]:
+    """Shape of every matrix that an adapter could change: [O, I], by layer name."""
+    tensors: dict[str, TensorEntry] = {}
+    for file in sorted(model_path.glob("*.safetensors")):
+        tensors |= describe(file)
+    return {
+        name.removesuffix(".weight"): entry.shape
+        for name, entry in tensors.items()
+        if name.endswith(".weight") and len(entry.shape) == 2
+    }
+
+
+def check_fit(folder: Path, base: Mapping[str, Shape], max_rank: int) -> None:
+    """Passes when every layer that the adapter targets has both halves, of the right shape.
+
+    Args:    base: `base_shapes` of the served model; max_rank: what the engine has room for.
+    Raises:  CheckpointInvalidError: naming the layer.
+    """
+    config = _read_config(folder)
+    if config.r > max_rank:
+        message = f"Adapter {folder} has rank {config.r}; raise engine.max_lora_rank, which is {max_rank}."
+        raise CheckpointInvalidError(message)
+    halves = _halves(folder)
+    targets = {layer for layer in base if layer.rsplit(".", 1)[-1] in config.target_modules}
+    for layer in sorted(targets | {layer for layer, _ in halves}):
+        if layer not in targets:
+            message = f"Adapter {folder} changes {layer}, which the base model or the adapter's own list does not have."
+            raise CheckpointInvalidError(message)
+        num_out, num_in = base[layer]
+        for side, expected in (("A", (config.r, num_in)), ("B", (num_out, config.r))):
+            _check_half(folder, f"{layer}.lora_{side}", halves.get((layer, side)), expected)
+
+
+def _check_half(folder: Path, name: str, found: Shape | None, expected: Shape) -> None:
+    if found != expected:
+        message = f"Adapter {folder} has shape {found} for {name}; the base model needs {expected}."
+        raise CheckpointInvalidError(message)
+
+
+def _read_config(folder: Path) -> AdapterConfig:
+    try:
+        return msgspec.json.decode((folder / ADAPTER_CONFIG).read_bytes(), type=AdapterConfig)
+    except (OSError, msgspec.MsgspecError) as error:
+        message = f"Adapter {folder} has no usable {ADAPTER_CONFIG}: {error}."
+        raise CheckpointInvalidError(message) from error
+
+
+def _halves(folder: Path) -> dict[tuple[str, str], Shape]:
+    return dict(_named(folder, describe(folder / ADAPTER_WEIGHTS).items()))
+
+
+def _named(folder: Path, tensors: Iterable[tuple[str, TensorEntry]]) -> Iterable[tuple[tuple[str, str], Shape]]:
+    for name, entry in tensors:
+        found = _LORA_NAME.fullmatch(name)
+        if found is None:
+            message = f"Adapter {folder} holds tensor {name!r}; engines load LoRA matrices only."
+            raise CheckpointInvalidError(message)
+        yield (found["layer"], found["side"]), entry.shape

@@ -1,0 +1,109 @@
+"""How serving is set up: the `[gateway]`, `[engine]`, `[judge]`, `[hints]` and `[reload]` tables of the settings.
+
+Secrets (`api_keys`, `api_key`, `admin_api_key`) come from the environment only and are masked before a run is recorded.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class GatewayConfig(BaseModel):
+    """The OpenAI-compatible door: where it listens, whom it lets in, and how long it tries."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"  # address to listen on
+    port: PositiveInt = 8400  # port to listen on
+    api_keys: dict[str, str] = Field(default_factory=dict, repr=False)  # key -> tenant; empty: all are "default"
+    max_body_bytes: PositiveInt = 8 * 1024 * 1024  # a longer request is refused before it is read whole
+    max_choices: PositiveInt = 8  # largest `n` of one request
+    default_temperature: float = Field(default=1.0, ge=0)  # used when the client sends none; 1.0 is the policy itself
+    default_top_p: float = Field(default=1.0, gt=0, le=1)  # used when the client sends none; below 1 does not train
+    default_max_tokens: PositiveInt | None = None  # used when the client sends none; None: what the context leaves
+    record_deadline_s: PositiveFloat = 2.0  # how long a finish waits for Kafka before the spool takes the action
+    spool_max_bytes: PositiveInt = 1024**3  # room on disk for events while Kafka is away
+    when_unrecordable: Literal["refuse", "serve"] = "refuse"  # neither Kafka nor spool takes events: 503, or unrecorded
+    engine_retry_s: PositiveFloat = 30.0  # how long a request without tokens yet waits for an engine that is away
+    max_open_bytes: PositiveInt = 512 * 1024 * 1024  # memory for actions that may still be answered; oldest go first
+    max_open_age_s: PositiveFloat = 7 * 24 * 3600.0  # an action older than this is no longer matched
+
+
+class EngineConfig(BaseModel):
+    """The SGLang server that runs the policy. Most fields are for the one that nextstate starts itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = None  # None: nextstate starts its own server
+    model_path: str | None = None  # base model folder (its tokenizer and template too); None: the laptop model
+    api_key: str | None = Field(default=None, repr=False)  # SGLang's --api-key
+    admin_api_key: str | None = Field(default=None, repr=False)  # SGLang's --admin-api-key, for adapter control
+    connect_timeout_s: PositiveFloat = 5.0  # to open a connection
+    token_timeout_s: PositiveFloat = 120.0  # longest silence inside one generation
+    boot_timeout_s: PositiveFloat = 300.0  # from start of the process to healthy
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: CUDA where the machine has an NVIDIA GPU, else the CPU
+    num_threads: PositiveInt = 1  # threads of one matrix product on a CPU; other processes need cores too
+    dtype: str = "float32"  # SGLang's --dtype; bfloat16 on a GPU
+    context_length: PositiveInt = 2048  # prompt and reply together, in tokens
+    max_total_tokens: PositiveInt | None = None  # size of the KV cache; None: 16,384 on a CPU, what fits on a GPU
+    max_running_requests: PositiveInt | None = (
+        None  # requests decoded at once; None: 16 on a CPU, SGLang's own on a GPU
+    )
+    max_lora_rank: PositiveInt = 16  # largest rank of an adapter
+    lora_target_modules: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )  # modules that adapters may change
+    max_loras_per_batch: PositiveInt = 4  # adapters (and the base) decoded side by side
+    max_loaded_loras: PositiveInt = 8  # adapters kept in memory
+    extra_args: tuple[str, ...] = ()  # passed to sglang.launch_server as they are
+
+
+class JudgeConfig(BaseModel):
+    """Who reads a transition and says +1, 0 or -1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["reaction", "llm"] = "reaction"  # embedded classifier, or a model behind an OpenAI-compatible URL
+    embedder_path: str | None = None  # reaction: folder of the sentence embedder; None: the prepared one
+    min_confidence: float = Field(default=0.6, ge=0, le=1)  # reaction: below this it abstains
+    url: str | None = None  # llm: base URL, ending in /v1
+    model: str | None = None  # llm: model name there
+    api_key: str | None = Field(default=None, repr=False)  # llm
+    num_votes: PositiveInt = 3  # llm: votes per transition; the majority is the score
+    temperature: float = Field(default=0.6, ge=0)  # llm
+    timeout_s: PositiveFloat = 60.0  # llm: per vote; over it, the vote is an abstention
+    max_concurrent: PositiveInt = 8  # llm: votes asked at once
+    max_text_chars: PositiveInt = 8000  # longest context, action or next state shown to a judge
+
+
+class HintsConfig(BaseModel):
+    """Who writes how an action should have been different."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["verbatim", "llm"] = "verbatim"  # the correction itself, or written by a model
+    url: str | None = None  # llm: base URL, ending in /v1
+    model: str | None = None  # llm: model name there
+    api_key: str | None = Field(default=None, repr=False)  # llm
+    num_candidates: int = Field(default=3, ge=1, le=3)  # most hints per transition
+    temperature: float = Field(default=0.6, ge=0)  # llm
+    timeout_s: PositiveFloat = 60.0  # llm: per candidate
+    max_concurrent: PositiveInt = 8  # llm: candidates asked at once
+    max_text_chars: PositiveInt = 8000  # longest context, action or next state shown to the extractor
+
+
+class ReloadConfig(BaseModel):
+    """How a promoted version reaches the engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_versions: PositiveInt = 3  # newest versions that stay loaded beside each other
+    drain_s: PositiveFloat = 600.0  # an older version is unloaded this long after requests stopped going to it
+    load_timeout_s: PositiveFloat = 60.0  # for one adapter load, validation included
+    retry_s: PositiveFloat = 1.0  # pause between attempts while the engine is away

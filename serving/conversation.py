@@ -1,0 +1,172 @@
+"""Conversation index: finds the earlier action that a request answers, and what it answers with.
+
+Agents resend their history with every request and change it as they like, so the request's last assistant message is
+looked up by its digest among the actions that were served, and the overlap of what each had read decides between
+several. Owns the open actions of all tenants, in memory, bounded in bytes and age; the log can rebuild it (`restore`).
+Consumes normalised messages, produces a `Match`; nothing here waits, records or reads a clock of its own.
+
+Decisions that the data cannot make:
+* A request without an assistant message opens a new conversation, each time: a retried opening and two people who open
+  with the same words look alike, and nothing is lost by keeping them apart. Which of them a later request continues is
+  decided by the overlap, and marked `ambiguous` where that ties.
+* Candidates with equal overlap are a guess, marked `ambiguous`: the one that read least beyond the history, then one
+  still without an answer (so that two equal conversations do not both end up on one action), then the oldest.
+* A side turn (a title, a summary) is the client's own business: it follows a main turn, but is not its next state.
+* A session id is its conversation: the conversation's id is the digest of tenant and session, hence known after a
+  restart, and requests of a session only ever match inside it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.events import ActionTaken, Message, NextStateObserved, TurnType
+from schemas.identity import digest_text, new_id
+from schemas.messages import UNMATCHED_ROLES, digest_message
+from schemas.prompt import Resolved
+from serving.open_actions import OpenAction, OpenActions, open_action
+
+FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Where a request belongs.
+
+    `new_messages` is the next state of `parent_action_id`: empty where the request says nothing new. `base` is what
+    the prompt is stored against, None where it is stored whole. `branch`: the parent already had a next state.
+    `unknown_reply`: the last assistant message was never served here.
+    """
+
+    conversation_id: str
+    turn: int
+    parent_action_id: str | None = None
+    parent_policy: str = ""
+    base: Resolved | None = None
+    ambiguous: bool = False
+    branch: bool = False
+    unknown_reply: bool = False
+    new_messages: tuple[Message, ...] = ()
+
+    @property
+    def kind(self) -> Literal["opening", "reply", "branch", "ambiguous", "unknown_reply"]:
+        """The match in one word, for metrics."""
+        if self.parent_action_id is None:
+            return "unknown_reply" if self.unknown_reply else "opening"
+        if self.ambiguous:
+            return "ambiguous"
+        return "branch" if self.branch else "reply"
+
+
+class ConversationIndex:
+    """Open actions by what they replied, per tenant.
+
+    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; now_ms: the clock;
+             next_id: makes the ids of new conversations.
+    """
+
+    def __init__(
+        self, *, max_bytes: int, max_age_ms: int, now_ms: Callable[[], int], next_id: Callable[[], str] = new_id
+    ) -> None:
+        self._open = OpenActions(max_bytes=max_bytes, max_age_ms=max_age_ms)
+        self._now_ms = now_ms
+        self._next_id = next_id
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def match(
+        self, *, tenant: str, session_id: str | None, messages: tuple[Message, ...], turn_type: TurnType = "main"
+    ) -> Match:
+        """Where a request with these (normalised) messages belongs. Marks the parent as answered."""
+        self._open.drop_older_than(self._now_ms())
+        session = None if session_id is None else session_conversation(tenant, session_id)
+        visible = tuple(message for message in messages if message.role not in UNMATCHED_ROLES)
+        last = _last_assistant(visible)
+        candidates = [] if last is None else self._candidates(tenant, session, visible[last])
+        if last is None or not candidates:
+            return Match(
+                conversation_id=session or self._next_id(),
+                turn=sum(message.role == "assistant" for message in visible),
+                unknown_reply=last is not None,
+            )
+        history = Counter(digest_message(message) for message in visible[:last])
+        parent, ambiguous = _best(candidates, history)
+        observes = turn_type == "main" or parent.turn_type == "side"
+        found = Match(
+            conversation_id=parent.conversation_id,
+            turn=parent.turn + 1,
+            parent_action_id=parent.action_id,
+            parent_policy=parent.policy,
+            base=None if parent.chain_length >= FULL_PROMPT_EVERY_TURNS else parent.resolved(),
+            ambiguous=ambiguous,
+            branch=parent.answered,
+            new_messages=_unread(visible[last + 1 :], parent.read, history) if observes else (),
+        )
+        parent.answered |= bool(found.new_messages)
+        return found
+
+    def add(self, action: ActionTaken) -> bool:
+        """Open an action that was served, so that its next state can find it. False: its base is not known here."""
+        base = None if action.base_action_id is None else self._open.get(action.base_action_id)
+        if base is None and action.base_action_id is not None:
+            return False
+        self._open.add(open_action(action, base))
+        return True
+
+    def restore(self, actions: Iterable[ActionTaken], next_states: Iterable[NextStateObserved]) -> int:
+        """Rebuild from recorded events, in any order and with duplicates; returns how many actions are open.
+
+        An `ended` next state leaves its action open: a person may answer after the timeout.
+        """
+        unique = {action.id: action for action in actions}
+        for action in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
+            self.add(action)
+        self._open.drop_older_than(self._now_ms())
+        for state in next_states:
+            parent = self._open.get(state.action_id)
+            if parent is not None and state.kind == "messages":
+                parent.answered = True
+        return len(self._open)
+
+    def _candidates(self, tenant: str, session: str | None, reply: Message) -> list[OpenAction]:
+        served = self._open.replied(tenant, digest_message(reply))
+        return [action for action in served if session is None or action.conversation_id == session]
+
+
+def session_conversation(tenant: str, session_id: str) -> str:
+    """The id of the conversation that a client names by a session id."""
+    return digest_text("session", tenant, session_id)
+
+
+def _last_assistant(messages: tuple[Message, ...]) -> int | None:
+    return next((i for i in reversed(range(len(messages))) if messages[i].role == "assistant"), None)
+
+
+def _best(candidates: list[OpenAction], history: Counter[str]) -> tuple[OpenAction, bool]:
+    """The candidate (oldest first) whose reading overlaps most with the history, and whether that was a guess."""
+    overlaps = [(action.read & history).total() for action in candidates]
+    most = max(overlaps)
+    best = [action for action, overlap in zip(candidates, overlaps, strict=True) if overlap == most]
+    chosen = min(best, key=lambda action: ((action.read - history).total(), action.answered))  # min keeps the oldest
+    nothing_in_common = most == 0 and bool(history or chosen.read)
+    return chosen, len(best) > 1 or nothing_in_common
+
+
+def _unread(after: tuple[Message, ...], read: Counter[str], history: Counter[str]) -> tuple[Message, ...]:
+    """The messages after the reply, without context that the client repeats in each request.
+
+    Such context was read by the action, is no longer in the history, and comes again. A person who says the same thing
+    twice is different: the first time is in the history. Only user messages can be context (a tool result always
+    answers the reply); and a request always says something, so if all of it seems repeated, all of it counts.
+    """
+    dropped_from_history = read - history
+    unread = []
+    for message in after:
+        digest = digest_message(message)
+        if message.role == "user" and dropped_from_history[digest] > 0:
+            dropped_from_history[digest] -= 1
+        else:
+            unread.append(message)
+    return tuple(unread) or after

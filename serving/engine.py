@@ -1,0 +1,177 @@
+"""`SGLangEngine`: the client of one SGLang server: draw, score, and manage adapters.
+
+Owns the connections to one server. Consumes `GenerateRequest`; produces `EngineChunk`s as the server draws them, and
+errors of ours for everything else. Closing the iterator of `generate` closes its connection, and the engine stops
+drawing for it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from schemas.errors import EngineUnavailableError, SettingsError, TokenMismatchError
+from schemas.identity import digest_text
+from schemas.messages import canonical_json
+from serving.config import EngineConfig
+from serving.errors import EngineRefusedError
+from serving.model_folder import vocab_size
+from serving.sglang_wire import (
+    EngineChunk,
+    GenerateRequest,
+    JsonObject,
+    ReplySoFar,
+    engine_error,
+    generate_body,
+    read_chunk,
+    read_scores,
+    score_body,
+    sse_events,
+)
+
+__all__ = ["EngineChunk", "GenerateRequest", "SGLangEngine"]
+
+HEALTH_TIMEOUT_S = 3.0
+
+
+class SGLangEngine:
+    """One SGLang server.
+
+    Args:    url: where it listens; config: keys, timeouts and the base model's folder.
+    """
+
+    def __init__(self, url: str, config: EngineConfig) -> None:
+        self._config = config
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers=_bearer(config.api_key),
+            timeout=httpx.Timeout(config.token_timeout_s, connect=config.connect_timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=None),  # the engine has its own queue
+            trust_env=False,  # a proxy for the outside world is not one for the engine
+        )
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[EngineChunk]:
+        """Draw a reply, chunk by chunk; the last one has a finish reason.
+
+        Raises:  EngineRefusedError: the engine does not take the request; EngineUnavailableError: it is away, full or
+                 silent; TokenMismatchError: a token outside the vocabulary, or ids and log-probs that do not match.
+        """
+        self._check_ids(request.prompt_ids)
+        so_far = ReplySoFar()
+        with_stream = self._client.stream("POST", "/generate", json=generate_body(request))
+        async with _our_errors(), with_stream as response:
+            if not response.is_success:
+                await response.aread()
+                raise _refusal(response)
+            async for event in sse_events(response):
+                chunk = read_chunk(event, so_far)
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
+        raise EngineUnavailableError("The engine ended a reply in the middle; was it stopped?")
+
+    async def score(
+        self, prompt_ids: tuple[int, ...], response_ids: tuple[int, ...], adapter: str | None = None
+    ) -> tuple[float, ...]:
+        """Log-probs of a given response after a prompt, at temperature 1: [T] nats.
+
+        Raises:  as `generate`; TokenMismatchError also where prompt or response is empty.
+        """
+        if not prompt_ids or not response_ids:
+            raise TokenMismatchError("Scoring needs a prompt and a response of at least one token each.")
+        ids = prompt_ids + response_ids
+        self._check_ids(ids)
+        reply = await self._call("POST", "/generate", score_body(ids, len(prompt_ids), adapter))
+        return read_scores(reply, response_ids)
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """Take an adapter folder under a name. The folder must be checked before: a broken one can end the engine.
+
+        Raises:  EngineRefusedError: not loadable, or the name is taken; EngineUnavailableError.
+        """
+        await self._control("/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter. The engine waits for requests that use it, and takes no other adapter meanwhile.
+
+        Raises:  EngineRefusedError: it is not loaded; EngineUnavailableError: also while the engine still waits.
+        """
+        await self._control("/unload_lora_adapter", {"lora_name": name})
+
+    async def loaded_adapters(self) -> set[str]:
+        """Names of the adapters that the engine has.
+
+        Raises:  EngineUnavailableError.
+        """
+        models = (await self._call("GET", "/v1/models"))["data"]
+        return {model["id"] for model in models if model.get("parent") is not None}
+
+    async def instance(self) -> str:
+        """A name for the server process that answers now: another one after a restart.
+
+        Raises:  EngineUnavailableError.
+        """
+        info = await self._call("GET", "/server_info")
+        started = canonical_json(info.get("startup_time"))  # durations to the nanosecond: no two starts share them
+        return digest_text(str(self._client.base_url), started)[:16]
+
+    async def health(self) -> bool:
+        """Whether the server answers; costs no token (serving/launch turns the token of `/health` off)."""
+        try:
+            return (await self._client.get("/health", timeout=HEALTH_TIMEOUT_S)).is_success
+        except httpx.HTTPError:
+            return False
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def _control(self, route: str, body: JsonObject) -> None:
+        await self._call("POST", route, body, _bearer(self._config.admin_api_key or self._config.api_key))
+
+    async def _call(
+        self, method: str, route: str, body: JsonObject | None = None, headers: dict[str, str] | None = None
+    ) -> JsonObject:
+        async with _our_errors():
+            response = await self._client.request(method, route, json=body, headers=headers)
+        if not response.is_success:
+            raise _refusal(response)
+        reply: JsonObject = orjson.loads(response.content)
+        return reply
+
+    def _check_ids(self, ids: tuple[int, ...]) -> None:
+        """An id without an embedding row would end the engine's process, and with it every other request."""
+        if self._config.model_path is None:
+            raise SettingsError("Set engine.model_path to the folder of the model that the engine serves.")
+        limit = vocab_size(Path(self._config.model_path))
+        if (wrong := next((token for token in ids if not 0 <= token < limit), None)) is not None:
+            message = f"Token {wrong} is outside the vocabulary of {limit} tokens that the engine's model has."
+            raise TokenMismatchError(message)
+
+
+def _bearer(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+def _refusal(response: httpx.Response) -> EngineRefusedError | EngineUnavailableError:
+    try:
+        reply: Any = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        reply = response.text
+    return engine_error(response.status_code, reply)
+
+
+@asynccontextmanager
+async def _our_errors() -> AsyncIterator[None]:
+    """Errors of httpx, and replies that are no JSON, as ours."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        message = f"The engine did not answer in time ({type(error).__name__}); is it overloaded or hung?"
+        raise EngineUnavailableError(message) from error
+    except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+        message = f"The engine cannot be reached or broke off: {error or type(error).__name__}."
+        raise EngineUnavailableError(message) from error

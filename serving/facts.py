@@ -1,0 +1,127 @@
+"""The events of one turn: the next state that a request brings, the actions that answer it, the end of its session.
+
+Pure: consumes what the gateway knows of a turn (`TurnFacts`) and what was drawn, produces events ready to record.
+"""
+
+from dataclasses import dataclass, replace
+
+from schemas.events import ActionTaken, FinishReason, Message, NextStateObserved, Sampling, Source, VersionSpan
+from schemas.identity import digest_text, new_id
+from schemas.prompt import delta
+from serving.admission import SessionHeaders
+from serving.conversation import Match
+from serving.openai_chat import ChatCall
+from serving.routing import Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFacts:
+    """What is known of a turn before anything is drawn. `action_ids`: one per choice."""
+
+    request_id: str
+    tenant: str
+    session: SessionHeaders
+    call: ChatCall
+    match: Match
+    route: Route
+    prompt_ids: tuple[int, ...]  # [P]
+    template_digest: str
+    base_model: str
+    action_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """One finished choice, as the engine reported it."""
+
+    reply: Message
+    response_ids: tuple[int, ...]  # [T]
+    response_logprobs: tuple[float, ...]  # [T]
+    finish_reason: FinishReason
+
+
+def next_state_observed(
+    match: Match, *, request_id: str, tenant: str, subject: str, now_ms: int
+) -> NextStateObserved | None:
+    """What a request says about the action it follows; None where it follows none or says nothing new."""
+    if match.parent_action_id is None or not match.new_messages:
+        return None
+    return NextStateObserved(
+        id=new_id(now_ms),
+        time_ms=now_ms,
+        policy=match.parent_policy,
+        conversation_id=match.conversation_id,
+        tenant=tenant,
+        subject=subject,
+        source="tool" if any(message.role == "tool" for message in match.new_messages) else "chat",
+        action_id=match.parent_action_id,
+        messages=match.new_messages,
+        ambiguous=match.ambiguous,
+        request_id=request_id,
+    )
+
+
+def action_taken(facts: TurnFacts, sibling: int, drawn: Drawn, now_ms: int) -> ActionTaken:
+    """The action of one choice."""
+    call, match, route = facts.call, facts.match, facts.route
+    prompt = delta(call.messages, facts.prompt_ids, match.base)
+    num_tokens = len(drawn.response_ids)
+    return ActionTaken(
+        id=facts.action_ids[sibling],
+        time_ms=now_ms,
+        policy=route.policy,
+        conversation_id=match.conversation_id,
+        tenant=facts.tenant,
+        subject=call.subject,
+        source=_source(drawn.reply),
+        turn=match.turn,
+        turn_type=facts.session.turn_type,
+        request_id=facts.request_id,
+        sibling=sibling,
+        parent_action_id=match.parent_action_id,
+        ambiguous=match.ambiguous,
+        base_action_id=prompt.base_action_id,
+        kept_messages=prompt.kept_messages,
+        messages=prompt.messages,
+        kept_prompt_tokens=prompt.kept_prompt_tokens,
+        prompt_ids=prompt.prompt_ids,
+        tools=call.tools,
+        template_arguments=call.template_arguments,
+        template_digest=facts.template_digest,
+        reply=drawn.reply,
+        model=facts.base_model,
+        adapter=route.adapter,
+        sampling=sampling_of(call, sibling),
+        response_ids=drawn.response_ids,
+        response_logprobs=drawn.response_logprobs,
+        token_versions=(VersionSpan(version=route.version, start=0, end=num_tokens),) if num_tokens else (),
+        finish_reason=drawn.finish_reason,
+    )
+
+
+def sampling_of(call: ChatCall, sibling: int) -> Sampling:
+    """How one choice is drawn: with its own seed, since equal seeds would give equal choices."""
+    seed = call.sampling.seed
+    return call.sampling if seed is None else replace(call.sampling, seed=seed + sibling)
+
+
+def session_ended(action: ActionTaken) -> NextStateObserved:
+    """The client said that nothing will follow this action."""
+    return NextStateObserved(
+        id=digest_text("session-done", action.id),
+        time_ms=action.time_ms,
+        policy=action.policy,
+        conversation_id=action.conversation_id,
+        tenant=action.tenant,
+        subject=action.subject,
+        source=action.source,
+        action_id=action.id,
+        kind="ended",
+        ended_reason="done",
+        request_id=action.request_id,
+    )
+
+
+def _source(reply: Message) -> Source:
+    """Who will answer: the tools that the reply calls, or a person."""
+    return "tool" if reply.tool_calls else "chat"

@@ -1,0 +1,115 @@
+"""`create_app`: the OpenAI-compatible door in front of the policy; everything that passes it is recorded.
+
+Dataflow:  POST /v1/chat/completions ──► serving/chat.py ──► ActionTaken, NextStateObserved
+           GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
+Consumes HTTP and the routes. Owns nothing but the wiring.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from schemas.errors import NextstateError
+from serving.admission import tenant_of
+from serving.chat import Chat, Served
+from serving.config import GatewayConfig
+from serving.conversation import ConversationIndex
+from serving.drawing import Engine
+from serving.http_edge import Measured, error_response
+from serving.metrics import GatewayMetrics
+from serving.recording import Recorder, Recording
+from serving.routing import Routes
+from serving.turn import TurnPorts
+
+
+def now_ms() -> int:
+    """The time, as events carry it."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(
+    config: GatewayConfig,
+    *,
+    engine: Engine,
+    recorder: Recorder,
+    index: ConversationIndex,
+    routes: Routes,
+    served: Served,
+    clock_ms: Callable[[], int] = now_ms,
+) -> Starlette:
+    """The ASGI application of one gateway."""
+    metrics = GatewayMetrics()
+    ports = TurnPorts(
+        engine=engine,
+        renderer=served.renderer,
+        recording=Recording(recorder, config.when_unrecordable, metrics),
+        index=index,
+        metrics=metrics,
+        now_ms=clock_ms,
+        engine_patience_s=config.engine_retry_s,
+    )
+    chat = Chat(config, ports, routes, served)
+    overview = _Overview(config, ports, routes)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await chat.settle()
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat.completions, methods=["POST"]),
+            Route("/v1/models", overview.models),
+            Route("/health", overview.health),
+            Route("/metrics", overview.metrics),
+        ],
+        middleware=[Middleware(Measured, metrics=metrics)],
+        exception_handlers=dict.fromkeys((NextstateError, HTTPException, ClientDisconnect, Exception), error_response),
+        lifespan=lifespan,
+    )
+
+
+class _Overview:
+    """The endpoints that only look."""
+
+    def __init__(self, config: GatewayConfig, ports: TurnPorts, routes: Routes) -> None:
+        self._config = config
+        self._ports = ports
+        self._routes = routes
+
+    async def models(self, request: Request) -> Response:
+        """GET /v1/models."""
+        tenant_of(request.headers, self._config.api_keys)
+        policies = self._routes.versions
+        models = [{"id": policy, "object": "model", "created": 0, "owned_by": "nextstate"} for policy in policies]
+        return JSONResponse({"object": "list", "data": models})
+
+    async def health(self, _: Request) -> Response:
+        """GET /health: ready while the engine answers and events can be kept, be it in the spool."""
+        engine, place = await self._ports.engine.health(), self._ports.recording.place
+        ready = engine and place != "nowhere"
+        body = {
+            "status": "ready" if ready else "unavailable",
+            "engine": engine,
+            "recording": place,
+            "spooled_bytes": self._ports.recording.spooled_bytes,
+            "versions": self._routes.versions,
+        }
+        return JSONResponse(body, status_code=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def metrics(self, _: Request) -> Response:
+        """GET /metrics."""
+        metrics = self._ports.metrics
+        metrics.spooled_bytes.set(self._ports.recording.spooled_bytes)
+        metrics.open_actions.set(len(self._ports.index))
+        for policy, version in self._routes.versions.items():
+            metrics.version.labels(policy).set(version)
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")

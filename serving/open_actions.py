@@ -1,0 +1,138 @@
+"""Open actions: what was served and may still be answered, found by id or by (tenant, digest of the reply).
+
+Owns the store behind the conversation index, bounded in bytes and age. Prompts are kept as they are recorded, as deltas
+against an earlier action, so a long conversation costs its new tokens only; a base lives on while an action needs it.
+"""
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+
+from schemas.events import ActionTaken, Message, TurnType
+from schemas.messages import UNMATCHED_ROLES, digest_message
+from schemas.prompt import Resolved
+
+ENTRY_OVERHEAD_BYTES = 2048  # objects, digests and the two look-up tables of one action, measured roughly
+BYTES_PER_TOKEN = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenAction:
+    """One served action. Only `answered` changes: it has a next state other than `ended`."""
+
+    action_id: str
+    conversation_id: str
+    tenant: str
+    policy: str
+    turn: int
+    turn_type: TurnType
+    time_ms: int
+    reply: Message
+    reply_digest: str
+    read: Counter[str]  # digests of the messages it read, system messages left out
+    base: "OpenAction | None"
+    chain_length: int  # number of actions to walk until a prompt stored whole
+    kept_messages: int
+    messages: tuple[Message, ...]
+    kept_prompt_tokens: int
+    prompt_ids: "array[int]"  # compact: a tuple of ints takes 9 times the room
+    response_ids: "array[int]"
+    answered: bool = False
+
+    @property
+    def num_bytes(self) -> int:
+        """Room that it takes, roughly."""
+        text = sum(len(message.content) for message in (*self.messages, self.reply))
+        return ENTRY_OVERHEAD_BYTES + text + BYTES_PER_TOKEN * (len(self.prompt_ids) + len(self.response_ids))
+
+    def all_messages(self) -> tuple[Message, ...]:
+        """Every message that it read."""
+        known = (*self.base.all_messages(), self.base.reply) if self.base else ()
+        return known[: self.kept_messages] + self.messages
+
+    def resolved(self) -> Resolved:
+        """Its whole prompt and reply."""
+        return Resolved(
+            action_id=self.action_id,
+            messages=self.all_messages(),
+            prompt_ids=tuple(self.all_prompt_ids()),
+            reply=self.reply,
+            response_ids=tuple(self.response_ids),
+        )
+
+    def all_prompt_ids(self) -> "array[int]":
+        """Every token that it read."""
+        if self.base is None:
+            return self.prompt_ids
+        known = self.base.all_prompt_ids() + self.base.response_ids
+        return known[: self.kept_prompt_tokens] + self.prompt_ids
+
+
+def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
+    """The open form of a recorded action whose `base_action_id` is `base`."""
+    known = (*base.all_messages(), base.reply) if base else ()
+    whole = known[: action.kept_messages] + action.messages
+    return OpenAction(
+        action_id=action.id,
+        conversation_id=action.conversation_id,
+        tenant=action.tenant,
+        policy=action.policy,
+        turn=action.turn,
+        turn_type=action.turn_type,
+        time_ms=action.time_ms,
+        reply=action.reply,
+        reply_digest=digest_message(action.reply),
+        read=Counter(digest_message(message) for message in whole if message.role not in UNMATCHED_ROLES),
+        base=base,
+        chain_length=0 if base is None else base.chain_length + 1,
+        kept_messages=action.kept_messages,
+        messages=action.messages,
+        kept_prompt_tokens=action.kept_prompt_tokens,
+        prompt_ids=array("i", action.prompt_ids),
+        response_ids=array("i", action.response_ids),
+    )
+
+
+class OpenActions:
+    """The bounded store; the oldest entry is dropped first."""
+
+    def __init__(self, *, max_bytes: int, max_age_ms: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_age_ms = max_age_ms
+        self._num_bytes = 0
+        self._by_id: dict[str, OpenAction] = {}  # oldest first
+        self._by_reply: dict[tuple[str, str], dict[str, OpenAction]] = {}  # oldest first, too
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, action_id: str) -> OpenAction | None:
+        """The action with this id, if it is open."""
+        return self._by_id.get(action_id)
+
+    def replied(self, tenant: str, reply_digest: str) -> list[OpenAction]:
+        """The tenant's actions that gave this reply, oldest first."""
+        return list(self._by_reply.get((tenant, reply_digest), {}).values())
+
+    def add(self, action: OpenAction) -> None:
+        """Keep an action; one that is already here stays as it is."""
+        if action.action_id in self._by_id:
+            return
+        self._by_id[action.action_id] = action
+        self._by_reply.setdefault((action.tenant, action.reply_digest), {})[action.action_id] = action
+        self._num_bytes += action.num_bytes
+        while self._num_bytes > self._max_bytes and len(self._by_id) > 1:
+            self._drop_oldest()
+
+    def drop_older_than(self, now_ms: int) -> None:
+        """Forget what is past the age limit."""
+        while self._by_id and next(iter(self._by_id.values())).time_ms < now_ms - self._max_age_ms:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        action = self._by_id.pop(next(iter(self._by_id)))
+        self._num_bytes -= action.num_bytes
+        key = (action.tenant, action.reply_digest)
+        self._by_reply[key].pop(action.action_id)
+        if not self._by_reply[key]:
+            del self._by_reply[key]

@@ -1,0 +1,98 @@
+"""`Recording`: an event is safe before a client hears of it, or the setting says that it may be served unrecorded.
+
+Owns the decision for the case that neither Kafka nor the spool takes events. Consumes events, hands them to the
+recorder, counts where they went.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from schemas.errors import SpoolFullError
+from schemas.events import Event
+from serving.metrics import GatewayMetrics
+from streams.topics import Topic
+
+_LOGGER = logging.getLogger(__name__)
+PROBE_EVERY_S = 5.0  # while nothing can be recorded, one request in this time is let through to find out
+
+
+class Recorder(Protocol):
+    """What `streams.recorder.Recorder` does for the gateway."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether events go straight to Kafka."""
+
+    @property
+    def spooled_bytes(self) -> int:
+        """Bytes that wait on disk."""
+
+    async def record(self, topic: Topic, event: Event) -> Literal["kafka", "spool"]:
+        """Make an event safe."""
+
+
+class Recording:
+    """Keeps events through a recorder.
+
+    Args:    when_unrecordable: "refuse" raises where an event cannot be kept, "serve" goes on without it.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        when_unrecordable: Literal["refuse", "serve"],
+        metrics: GatewayMetrics,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recorder = recorder
+        self._refuse = when_unrecordable == "refuse"
+        self._metrics = metrics
+        self._monotonic_s = monotonic_s
+        self._full_since_s: float | None = None
+
+    @property
+    def place(self) -> Literal["kafka", "spool", "nowhere"]:
+        """Where the next event will go, as far as is known."""
+        if self._recorder.healthy:
+            return "kafka"
+        if self._full_since_s is None or self._monotonic_s() - self._full_since_s > PROBE_EVERY_S:
+            return "spool"
+        return "nowhere"
+
+    @property
+    def spooled_bytes(self) -> int:
+        """Bytes that wait on disk."""
+        return self._recorder.spooled_bytes
+
+    def admit(self) -> bool:
+        """Whether what is about to be done will be recorded.
+
+        Raises:  SpoolFullError: it would not, and is refused for that.
+        """
+        if self.place == "nowhere" and self._refuse:
+            raise SpoolFullError("Kafka is away and the spool is full, so nothing can be recorded; try again later.")
+        return self.place != "nowhere"
+
+    async def keep(self, topic: Topic, event: Event) -> bool:
+        """Make an event safe; False: it is lost, and the setting allows that.
+
+        Raises:  SpoolFullError: it is lost, and the client must not be told otherwise; RejectedError: it cannot be
+                 encoded.
+        """
+        place = await self._record(topic, event)
+        self._metrics.events.labels(topic.name, place).inc()
+        if place == "nowhere" and self._refuse:
+            raise SpoolFullError("Kafka is away and the spool is full, so this turn is not recorded; try again later.")
+        return place != "nowhere"
+
+    async def _record(self, topic: Topic, event: Event) -> Literal["kafka", "spool", "nowhere"]:
+        try:
+            place = await self._recorder.record(topic, event)
+        except SpoolFullError as error:
+            self._full_since_s = self._monotonic_s()
+            _LOGGER.warning("event %s of %s is lost: %s", event.id, topic.name, error)
+            return "nowhere"
+        self._full_since_s = None
+        return place

@@ -1,0 +1,115 @@
+"""`run_reloader`: the reloader as a process, from its configuration to its end.
+
+Start: the log up to now, so that an engine gets the newest version and not every one since the first. Then: each new
+checkpoint at once, and a look at the engine every second, which may have restarted.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import RetryableError, SettingsError
+from serving.adapter_fit import base_shapes
+from serving.config import EngineConfig, ReloadConfig
+from serving.engine import SGLangEngine
+from serving.errors import EngineRefusedError
+from serving.reloader import Reloader, Served
+from streams.checkpoints import identify_base
+from streams.config import KafkaConfig
+from streams.consumer import follow, read_all
+from streams.producer import EventProducer
+from streams.topics import CHECKPOINTS, RELOADS
+
+_LOGGER = logging.getLogger(__name__)
+INSTANCE = "reloader"
+HEARTBEAT_S = 1.0
+
+
+async def run_reloader(
+    config: ReloadConfig, kafka: KafkaConfig, engine: EngineConfig, policy: str, heartbeat: Path
+) -> None:
+    """Keep one engine on the newest versions of a policy, until cancelled or told to stop by SIGTERM.
+
+    Args:    engine: with `url` and `model_path` of the server that runs; heartbeat: touched every second.
+    Raises:  SettingsError: settings that cannot work together; BrokerUnavailableError: no log to read at the start.
+    """
+    if config.keep_versions >= engine.max_loaded_loras:
+        message = "Set reload.keep_versions below engine.max_loaded_loras: a new version needs a place beside them."
+        raise SettingsError(message)
+    async with _reloader(config, kafka, engine, policy) as reloader:
+        news = asyncio.Event()
+        await _until_stopped(
+            _follow(kafka, reloader, news), _keep_settled(reloader, news, config.retry_s), _beat(heartbeat)
+        )
+
+
+@contextlib.asynccontextmanager
+async def _reloader(
+    config: ReloadConfig, kafka: KafkaConfig, engine: EngineConfig, policy: str
+) -> AsyncIterator[Reloader]:
+    """A reloader that has read the log up to now, so that it starts with the newest version and not with the first."""
+    model_path = Path(str(engine.model_path))
+    served = Served(
+        base_model=identify_base(model_path),
+        shapes=base_shapes(model_path),
+        max_rank=engine.max_lora_rank,
+        max_loaded=engine.max_loaded_loras,
+    )
+    client, producer = SGLangEngine(str(engine.url), engine), EventProducer(kafka, INSTANCE)
+    reloader = Reloader(config, policy, served, client, producer)
+    try:
+        for recorded in await asyncio.to_thread(lambda: list(read_all(kafka, [CHECKPOINTS, RELOADS]))):
+            reloader.note(recorded)
+        yield reloader
+    finally:
+        await producer.close()
+        await client.close()
+
+
+async def _follow(kafka: KafkaConfig, reloader: Reloader, news: asyncio.Event) -> None:
+    """From the beginning again, so that nothing falls between reading and following; what is known changes nothing."""
+    async for recorded in follow(kafka, [CHECKPOINTS], from_beginning=True):
+        if reloader.note(recorded):
+            news.set()
+
+
+async def _keep_settled(reloader: Reloader, news: asyncio.Event, pause_s: float) -> None:
+    trouble = ""
+    while True:
+        news.clear()
+        try:
+            await reloader.settle()
+            trouble = ""
+        except (RetryableError, TimeoutError, EngineRefusedError) as error:
+            if str(error) != trouble:
+                _LOGGER.warning("the engine is not settled yet: %s", error)
+            trouble = str(error)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await news.wait()
+
+
+async def _beat(heartbeat: Path) -> None:
+    while True:
+        await asyncio.to_thread(heartbeat.touch)
+        await asyncio.sleep(HEARTBEAT_S)
+
+
+async def _until_stopped(*works: Coroutine[Any, Any, None]) -> None:
+    """Runs all of them until SIGTERM, until this is cancelled, or until one of them fails: then that is raised."""
+    stopped = asyncio.Event()
+    with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever runs us cancels
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    tasks = [asyncio.create_task(work) for work in (*works, stopped.wait())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,92 @@
+"""Reading OpenAI's JSON into our own words."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import Message
+from serving.config import GatewayConfig
+from serving.openai_chat import ChatCall, read_chat_call
+from serving.openai_errors import ApiError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    [
+        "messages",
+        "model",
+        "n",
+        "stop",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "logit_bias",
+        "stream_options",
+        "seed",
+    ]
+)
+
+
+def read(**fields: Any) -> ChatCall:
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], **fields}
+    return read_chat_call(orjson.dumps(body), GatewayConfig())
+
+
+def outcome(fields: dict[str, Any]) -> ChatCall | ApiError:
+    try:
+        return read(**fields)
+    except ApiError as error:
+        return error
+
+
+@given(st.dictionaries(FIELDS, JSON, max_size=3))
+def test_any_json_is_either_a_call_or_a_sentence_for_the_client(fields: dict[str, Any]) -> None:
+    match outcome(fields):
+        case ApiError() as error:
+            assert error.status == 400
+            assert str(error).endswith(".")
+        case ChatCall() as call:
+            assert call.num_choices >= 1
+
+
+def test_null_means_not_set_in_every_field() -> None:
+    names = ("stream", "n", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "user")
+    assert read(**dict.fromkeys((*names, "logprobs", "response_format", "stream_options"))) == read()
+
+
+def test_content_parts_tool_calls_and_null_content_become_normal_messages() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"b": 1, "a": 2}'}}
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    first, second = read(messages=messages).messages
+    assert first == Message(role="user", content="one\ntwo")
+    assert second.content == ""
+    assert second.tool_calls[0].arguments == '{"a":2,"b":1}'
+
+
+def test_max_completion_tokens_wins_over_its_old_name() -> None:
+    assert read(max_tokens=5, max_completion_tokens=7).sampling.max_tokens == 7
+    assert read(max_tokens=5).sampling.max_tokens == 5
+
+
+def test_one_stop_and_several_are_the_same_kind() -> None:
+    assert read(stop="x").sampling.stop == ("x",)
+    assert read(stop=["x", "y"]).sampling.stop == ("x", "y")
+
+
+def test_tools_are_kept_in_canonical_form() -> None:
+    tool = {"type": "function", "function": {"parameters": {}, "name": "f"}}
+    assert read(tools=[tool]).tools == '[{"function":{"name":"f","parameters":{}},"type":"function"}]'
+    assert not read(tools=[]).offers_tools
+
+
+def test_template_arguments_are_kept_in_canonical_form() -> None:
+    assert read(chat_template_kwargs={"enable_thinking": False}).template_arguments == '{"enable_thinking":false}'
+    with pytest.raises(ApiError):
+        read(chat_template_kwargs={"messages": [1]})
