@@ -80,13 +80,13 @@ def _missing(field: "pa.Field[Any]", schema: pa.Schema) -> bool:
     return index < 0 or schema.field(index).type != field.type
 
 
-def _num_nulls(column: "pa.ChunkedArray[Any]") -> int:
-    """Nulls in a column and in all that is nested in it."""
+def _num_nulls(column: Any) -> int:
+    """Nulls in a chunked column, and in all that is nested in it."""
     if pa.types.is_list(column.type):
-        return column.null_count + _num_nulls(pc.list_flatten(column))
+        return int(column.null_count) + _num_nulls(pc.list_flatten(column))
     if pa.types.is_struct(column.type):
-        return column.null_count + sum(map(_num_nulls, column.flatten()))
-    return column.null_count
+        return int(column.null_count) + sum(map(_num_nulls, column.flatten()))
+    return int(column.null_count)
 
 
 def _validate_rows(table: pa.Table) -> None:

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -124,6 +125,18 @@ def verify(folder: Path, expected_digest: str, *, base_model: str | None = None)
             raise CheckpointInvalidError(message)
     _check_tensors(folder, manifest)
     return manifest
+
+
+def local_folder(url: str) -> Path:
+    """The folder that a checkpoint's url names on this machine.
+
+    Raises:  CheckpointInvalidError: the url is not a file's.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        message = f"Checkpoint {url} is not on this machine's disk; only file:// urls can be loaded."
+        raise CheckpointInvalidError(message)
+    return Path(unquote(parts.path))
 
 
 def identify_base(folder: Path) -> str:

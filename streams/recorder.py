@@ -18,7 +18,7 @@ import msgspec
 from schemas.errors import NextstateError, RejectedError
 from schemas.events import Event
 from streams.codec import Encoded
-from streams.producer import EventProducer
+from streams.producer import EventProducer, Placed
 from streams.spool import Spool
 from streams.topics import BY_NAME, Topic
 
@@ -95,9 +95,14 @@ class Recorder:
         if self._healthy and await self._acknowledged(topic, encoded):
             return "kafka"
         spooled = msgspec.msgpack.encode(_Spooled(topic.name, encoded.key, encoded.value, encoded.headers))
-        await asyncio.to_thread(self._spool.append, spooled)
-        self._filled.set()
+        await asyncio.to_thread(self._keep, spooled, asyncio.get_running_loop())
         return "spool"
+
+    def _keep(self, spooled: bytes, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._spool.append(spooled)
+        finally:  # in the thread: also where the caller was cancelled; and on a full disk Kafka must be tried again
+            loop.call_soon_threadsafe(self._filled.set)
 
     async def _acknowledged(self, topic: Topic, encoded: Encoded) -> bool:
         try:
@@ -121,13 +126,13 @@ class Recorder:
         while True:
             await self._filled.wait()
             try:
-                delivered = await self._deliver_chunk()
-            except NextstateError as error:
+                await self._deliver_chunk()
+            except (NextstateError, OSError) as error:
                 _LOGGER.warning("the spool waits: %s", error)
                 await asyncio.sleep(_BACKOFF_S)
                 continue
             # Only now, not at the first acknowledgement: a conversation's later events stay behind its earlier ones.
-            if not delivered and not self._spool.pending_bytes:
+            if not self._spool.pending_bytes:
                 self._filled.clear()
                 self._healthy = True
                 _LOGGER.info("the spool is delivered, events go to Kafka again")
@@ -142,19 +147,14 @@ class Recorder:
                 break
         return chunk
 
-    async def _deliver_chunk(self) -> bool:
-        """Deliver the oldest records and drop them; False where there is none."""
+    async def _deliver_chunk(self) -> None:
+        """Deliver the oldest records, then drop them."""
         chunk = await asyncio.to_thread(self._oldest)
-        if not chunk:
-            return False
-        records = [msgspec.msgpack.decode(raw, type=_Spooled) for _, raw in chunk]
-        await asyncio.gather(
-            *(
-                self._producer.send_nowait(
-                    BY_NAME[record.topic], Encoded(key=record.key, value=record.value, headers=record.headers)
-                )
-                for record in records
-            )
-        )
-        await asyncio.to_thread(self._spool.drop, chunk[-1][0])
-        return True
+        await asyncio.gather(*[self._send_spooled(raw) for _, raw in chunk])
+        if chunk:
+            await asyncio.to_thread(self._spool.drop, chunk[-1][0])
+
+    def _send_spooled(self, raw: bytes) -> "asyncio.Future[Placed]":
+        spooled = msgspec.msgpack.decode(raw, type=_Spooled)
+        record = Encoded(key=spooled.key, value=spooled.value, headers=spooled.headers)
+        return self._producer.send_nowait(BY_NAME[spooled.topic], record)

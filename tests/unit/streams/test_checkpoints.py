@@ -16,6 +16,7 @@ from streams.checkpoints import (
     Manifest,
     describe_folder,
     identify_base,
+    local_folder,
     manifest_digest,
     read_manifest,
     verify,
@@ -181,3 +182,13 @@ def test_a_base_is_known_by_its_weights_and_not_by_its_folder(tmp_path: Path) ->
     one, copy, other = (identify_base(tmp_path / name) for name in ("one", "copy", "other"))
     assert one == copy != other
     assert one.startswith("llama-")
+
+
+def test_a_url_names_its_folder_whatever_characters_are_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder" / "ü%41"
+    assert local_folder(folder.as_uri()) == folder
+
+
+def test_a_url_of_another_kind_is_refused() -> None:
+    with pytest.raises(CheckpointInvalidError, match="only file:// urls"):
+        local_folder("s3://bucket/checkpoint")

@@ -144,6 +144,18 @@ async def test_a_full_spool_is_said_and_not_acknowledged(kafka: SwitchedKafka, t
             await recorder.record(ACTIONS, action(1))
 
 
+async def test_a_spool_that_cannot_take_anything_does_not_keep_events_from_kafka(
+    kafka: SwitchedKafka, tmp_path: Path
+) -> None:
+    kafka.up = False
+    async with Recorder(kafka, Spool(tmp_path / "small", 10), DEADLINE_S) as recorder:
+        with pytest.raises(SpoolFullError):
+            await recorder.record(ACTIONS, action(1))
+        kafka.come_up()
+        await until(lambda: recorder.healthy)
+        assert await recorder.record(ACTIONS, action(2)) == "kafka"
+
+
 async def test_what_a_killed_process_left_is_delivered_before_anything_new(
     kafka: SwitchedKafka, tmp_path: Path
 ) -> None:

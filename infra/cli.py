@@ -1,0 +1,170 @@
+"""`nextstate`: the command line. It parses and imports; the work is in infra/commands/ and the jobs beside it.
+
+Exit codes: 0 done, 1 the check failed, 2 bad usage or input. An error of ours is one sentence on stderr, never a
+traceback. Nothing heavy is imported here: `--help` answers in under 0.3 s.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemas.errors import NextstateError
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+BAD_INPUT = 2
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        sys.exit(nextstate.main(standalone_mode=False))  # what the command returned
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except NextstateError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(0)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        sys.stderr.close()
+
+
+def _fail(sentence: str) -> None:
+    click.echo(sentence, err=True)
+    sys.exit(BAD_INPUT)
+
+
+def configured(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """A command that takes settings: adds `--config` and `--set`."""
+
+    @click.option("--config", type=click.Path(path_type=Path), help="A settings file instead of nextstate.toml.")
+    @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. gateway.port=8001.")
+    @wraps(command)
+    def wrapper(*, config: Path | None, options: tuple[str, ...], **arguments: Any) -> int | None:
+        from infra.settings_file import load_settings
+
+        return command(settings=load_settings(config, options), **arguments)
+
+    return wrapper
+
+
+def report(line: str) -> None:
+    """Progress, on stderr: stdout is for answers."""
+    click.echo(line, err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def nextstate() -> None:
+    """Trains any agent from the next states of its own actions, while it serves."""
+
+
+@nextstate.command()
+@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn at random.")
+@configured
+def demo(settings: Settings, seed: int) -> int:
+    """Start everything, let a scripted user talk, and show that the model learned."""
+    from infra.demo import run_demo
+
+    return run_demo(settings, seed=seed)
+
+
+@nextstate.command()
+@click.option("--detach", is_flag=True, help="Leave it running in the background.")
+@configured
+def up(settings: Settings, detach: bool) -> int:
+    """Start the stack; Ctrl-C, or `down`, stops it."""
+    from infra.commands.up import run_attached, run_detached
+
+    return run_detached(settings, report) if detach else run_attached(settings, report)
+
+
+@nextstate.command()
+@configured
+def down(settings: Settings) -> int:
+    """Stop the stack of this home."""
+    from infra.commands.up import end
+
+    return end(settings, report)
+
+
+@nextstate.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def status(settings: Settings, as_json: bool) -> int:
+    """Health, versions, counts, lags, and whether the policy is learning. Exits 1 if something is not healthy."""
+    from infra.commands.status import show_status
+
+    return show_status(settings, as_json)
+
+
+@nextstate.command()
+@configured
+def chat(settings: Settings) -> int:
+    """Talk to the policy; what you reply teaches it."""
+    from infra.commands.chat import talk
+
+    return talk(settings)
+
+
+@nextstate.command()
+@click.argument("sql", required=False)
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+@configured
+def query(settings: Settings, sql: str | None, form: str | None) -> int:
+    """Ask the log in SQL (DuckDB; the views are in streams/VIEWS.md). Without SQL: a prompt."""
+    from infra.commands.query import answer, prompt
+
+    return prompt(settings, form or "table") if sql is None else answer(settings, sql, form or "table")
+
+
+@nextstate.command()
+@click.argument("identity", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def lineage(settings: Settings, identity: str, as_json: bool) -> int:
+    """Walk from a checkpoint (POLICY@VERSION) to its conversations, or from a conversation to its checkpoints."""
+    from infra.commands.lineage import show_lineage
+
+    return show_lineage(settings, identity, as_json)
+
+
+@nextstate.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@configured
+def judge(settings: Settings, file: Path, as_json: bool) -> int:
+    """Judge the turns of a JSONL file of chats: {"messages": [...]} a line. Needs no running stack."""
+    from infra.commands.judge import judge_file
+
+    return judge_file(settings, file, as_json)
+
+
+@nextstate.command()
+@configured
+def prepare(settings: Settings) -> None:
+    """Fetch Kafka and convert the small model now, instead of at the first start."""
+    from infra.prepare import prepare as prepare_all
+
+    prepare_all(settings, report)
+    report(f"Everything is in {settings.home}")
+
+
+@nextstate.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as version_of
+
+    click.echo(version_of("nextstate"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the commands do, one module each; infra/cli.py imports them only when they are called."""

@@ -1,0 +1,89 @@
+"""`query`: one SELECT over the log, or a prompt for several; as a table, JSON or CSV."""
+
+import csv
+import sys
+from collections.abc import Iterator
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from infra.commands.log import open_log
+from infra.settings import Settings
+from schemas.errors import RejectedError
+from streams.query import LogQuery, QueryResult
+
+PROMPT = "nextstate> "
+CONTINUED = "      ...> "
+
+
+def answer(settings: Settings, sql: str, form: str) -> int:
+    """Prints the answer to one SELECT."""
+    print_result(LogQuery(open_log(settings)).sql(sql), form)
+    return 0
+
+
+def prompt(settings: Settings, form: str) -> int:
+    """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then."""
+    config = open_log(settings)
+    for sql in statements():
+        try:
+            print_result(LogQuery(config).sql(sql), form)
+        except RejectedError as error:
+            click.echo(str(error), err=True)
+    return 0
+
+
+def statements() -> Iterator[str]:
+    """The statements on stdin; the last one may lack its semicolon."""
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(_read_line(CONTINUED if lines else PROMPT))
+        except EOFError:
+            if text := "\n".join(lines).strip():
+                yield text
+            return
+        text = "\n".join(lines).strip()
+        if text.endswith(";") or not text:
+            lines.clear()
+        if text.endswith(";"):
+            yield text
+
+
+def _read_line(text: str) -> str:
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+    import readline  # noqa: F401 - gives input() its history and editing
+
+    return input(text)
+
+
+def print_result(result: QueryResult, form: str) -> None:
+    """Writes an answer to stdout as "table", "json" or "csv"."""
+    match form:
+        case "json":
+            rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+            click.echo(orjson.dumps(rows, default=str, option=orjson.OPT_INDENT_2).decode())
+        case "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(result.columns)
+            writer.writerows(result.rows)
+        case _:
+            _print_table(result)
+
+
+def _print_table(result: QueryResult) -> None:
+    table = Table(*result.columns)
+    for row in result.rows:
+        table.add_row(*("" if value is None else _safe(str(value)) for value in row))
+    Console().print(table, markup=False)
+
+
+def _safe(text: str) -> str:
+    """Words of strangers, without control characters for the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,95 @@
+"""`status`: what runs in this home, how far it is, and whether the policy is learning."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from infra.home import Home
+from infra.run_file import RunFile, RunState
+from infra.settings import Settings
+from streams.columns import view_name
+from streams.config import KafkaConfig
+from streams.lags import group_lags
+from streams.learning import Learning, explain_learning
+from streams.query import LogQuery
+from streams.topics import TOPICS
+
+UNHEALTHY = 1
+
+Facts = dict[str, Any]
+
+
+def show_status(settings: Settings, as_json: bool) -> int:
+    """Prints it; 1 where no stack runs or a component is not healthy."""
+    state = RunFile(Home(settings.home)).read()
+    facts = {"running": False, "home": str(settings.home)} if state is None else _facts(settings, state)
+    if as_json:
+        click.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
+    elif state is None:
+        click.echo(f"No stack runs in {settings.home}: start one with nextstate up.")
+    else:
+        _draw(facts)
+    healthy = state is not None and all(component.state == "healthy" for component in state.components.values())
+    return 0 if healthy else UNHEALTHY
+
+
+def _facts(settings: Settings, state: RunState) -> Facts:
+    facts: Facts = {"running": True, "home": str(settings.home), **asdict(state)}
+    broker = state.components.get("kafka")
+    if broker is not None and broker.state != "healthy":
+        return facts  # without the log there is no more to say
+    kafka = settings.kafka.model_copy(
+        update={"bootstrap_servers": state.bootstrap_servers, "topic_prefix": state.topic_prefix}
+    )
+    return facts | _log_facts(kafka, state)
+
+
+def _log_facts(kafka: KafkaConfig, state: RunState) -> Facts:
+    query = LogQuery(kafka)
+    names = [view_name(topic) for topic in TOPICS]
+    counts = query.sql("SELECT " + ", ".join(f"(SELECT count(*) FROM {name})" for name in names))
+    return {
+        "serving_version": _serving_version(query, state.policy),
+        "learning": asdict(_learning(query, state)),
+        "counts": dict(zip(names, counts.rows[0], strict=True)),
+        "lags": group_lags(kafka),
+    }
+
+
+def _learning(query: LogQuery, state: RunState) -> Learning:
+    """What the log says, unless a component that it takes is not there to do its part."""
+    learning = explain_learning(query, state.policy)
+    absent = [f"{name} is {one.state}" for name, one in state.components.items() if one.state != "healthy"]
+    return replace(learning, is_learning=False, because=" and ".join(absent)) if absent else learning
+
+
+def _serving_version(query: LogQuery, policy: str) -> int:
+    (row,) = query.sql("SELECT coalesce(max(version), 0) FROM reloads WHERE policy = ?", [policy]).rows
+    return int(str(row[0]))
+
+
+def _draw(facts: Facts) -> None:
+    table = Table("component", "state", "process", "starts", "log", box=None, padding=(0, 2, 0, 0))
+    for name, component in facts["components"].items():
+        color = "green" if component["state"] == "healthy" else "red"
+        state = f"[{color}]{component['state']}[/{color}]"
+        table.add_row(name, state, str(component["pid"]), str(component["num_starts"]), component["log_file"])
+    console = Console()
+    console.print(f"stack of {facts['home']}: gateway {facts['gateway_url']}, engine {facts['engine_url']}")
+    console.print(table)
+    if "learning" not in facts:
+        console.print("Kafka is not healthy, so the log cannot be read.")
+        return
+    learning = facts["learning"]
+    console.print(f"policy {facts['policy']}: version {facts['serving_version']} serves")
+    console.print(
+        f"learning: {'yes' if learning['is_learning'] else 'no'}, because {learning['because']}", markup=False
+    )
+    counts = ", ".join(f"{count} {name}" for name, count in facts["counts"].items() if count)
+    console.print(f"in the log: {counts or 'nothing yet'}")
+    lags = ", ".join(f"{group} {lag}" for group, lag in facts["lags"].items())
+    console.print(f"records still to read: {lags or 'no consumer has read yet'}")

@@ -1,0 +1,101 @@
+"""One component as a process: `python -m infra.component NAME SETTINGS HEARTBEAT`, started by the supervisor.
+
+Builds the component from the run's settings and hands it what it needs from other folders: the processors get
+serving's judge, hint extractor and renderer. An error of ours is the last line of the log; `FATAL_EXIT` tells the
+supervisor that another start would meet it again.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from infra.handover import take_over
+from infra.keeper import FATAL_EXIT
+from infra.prepare import runtime_home
+from infra.settings import Settings
+from schemas.errors import FatalError, NextstateError
+
+AGAIN_EXIT = 1
+
+
+def main(name: str, settings_file: Path, heartbeat: Path) -> int:
+    """Runs a component until SIGTERM; its exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
+    heartbeat.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        COMPONENTS[name](take_over(settings_file), heartbeat)
+    except NextstateError as error:
+        sys.stderr.write(f"{error}\n")
+        return FATAL_EXIT if isinstance(error, FatalError) else AGAIN_EXIT
+    return 0
+
+
+def _gateway(settings: Settings, heartbeat: Path) -> None:
+    from serving.gateway_process import run_gateway
+
+    asyncio.run(
+        run_gateway(
+            settings.gateway,
+            settings.kafka,
+            settings.engine,
+            engine_url=str(settings.engine.url),
+            model_path=Path(str(settings.engine.model_path)),
+            policy=settings.policy,
+            home=settings.home,
+            heartbeat=heartbeat,
+        )
+    )
+
+
+def _processors(settings: Settings, heartbeat: Path) -> None:
+    from processors.app import run_processors
+    from serving.judges.factory import make_extractor, make_judge
+    from serving.rendering import ChatRenderer
+
+    run_processors(
+        settings.processors,
+        settings.kafka,
+        make_judge(settings.judge, runtime_home(settings).judge),
+        make_extractor(settings.hints),
+        ChatRenderer(Path(str(settings.engine.model_path))),
+        settings.home,
+        heartbeat,
+    )
+
+
+def _trainer(settings: Settings, heartbeat: Path) -> None:
+    from trainer.loop import run_trainer
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    run_trainer(
+        settings.trainer,
+        settings.kafka,
+        settings.policy,
+        model_path=Path(str(settings.engine.model_path)),
+        home=settings.home,
+        heartbeat=heartbeat,
+        stop=stop,
+    )
+
+
+def _reloader(settings: Settings, heartbeat: Path) -> None:
+    from serving.reload import run_reloader
+
+    asyncio.run(run_reloader(settings.reload, settings.kafka, settings.engine, settings.policy, heartbeat))
+
+
+COMPONENTS: Mapping[str, Callable[[Settings, Path], None]] = {
+    "gateway": _gateway,
+    "processors": _processors,
+    "trainer": _trainer,
+    "reloader": _reloader,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))

@@ -1,0 +1,63 @@
+"""The components of a stack: which command each one is, where its log lies, and how its health is told."""
+
+import sys
+from pathlib import Path
+
+from infra.health import heartbeat_is_fresh, http_answers, kafka_answers
+from infra.home import Home
+from infra.kafka.broker import Broker
+from infra.keeper import Component
+from infra.process import with_tethered_children
+from infra.settings import Settings
+from serving.launch.command import command
+from streams.config import KafkaConfig
+
+ENGINE_SILENCE_S = 120.0  # on a busy CPU a long prompt can hold up its answers that long
+WORKERS = ("gateway", "processors", "trainer", "reloader")
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # several processes share the cores; torch's own threads would fight over them
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",  # models are folders on this machine; nothing is fetched at run time
+    "PYTHONUNBUFFERED": "1",  # a log shows what happened, also after a kill
+}
+
+
+def kafka_component(broker: Broker, home: Home, kafka: KafkaConfig) -> Component:
+    """The embedded broker, prepared to start."""
+    broker.prepare()
+    return Component(
+        name="kafka", command=tuple(broker.command()), log_file=home.logs / "kafka.log", check=kafka_answers(kafka)
+    )
+
+
+def engine_component(settings: Settings, home: Home) -> Component:
+    """Our own SGLang server, at the url that the settings hold by now."""
+    config = settings.engine
+    port = int(str(config.url).rpartition(":")[2])
+    arguments, environment = command(config, Path(str(config.model_path)), port)
+    return Component(
+        name="engine",
+        command=tuple(arguments),
+        log_file=home.logs / "engine.log",
+        check=http_answers(f"{config.url}/health"),
+        environment=with_tethered_children(ENVIRONMENT | environment),
+        start_deadline_s=config.boot_timeout_s,
+        silence_deadline_s=ENGINE_SILENCE_S,
+    )
+
+
+def workers(home: Home) -> list[Component]:
+    """The processes that are ours, on the settings that were handed over to them."""
+    return [_worker(name, home) for name in WORKERS]
+
+
+def _worker(name: str, home: Home) -> Component:
+    heartbeat = home.heartbeats / name
+    return Component(
+        name=name,
+        command=(sys.executable, "-m", "infra.component", name, str(home.settings_file), str(heartbeat)),
+        log_file=home.logs / f"{name}.log",
+        check=heartbeat_is_fresh(heartbeat),
+        environment=ENVIRONMENT,
+        heartbeat=heartbeat,
+    )

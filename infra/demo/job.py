@@ -1,0 +1,168 @@
+"""`run_demo`: measure version 0, let users talk until enough versions were learnt, measure again, prove it.
+
+Owns a home of its own, emptied at the start, so that each demo begins with version 0. Exits 0 only if the version
+advanced, held-out compliance rose enough, and no request failed.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import openai
+from rich.console import Console
+from rich.live import Live
+
+from infra.demo.display import LinePrinter, table
+from infra.demo.evaluate import Evaluation, evaluate
+from infra.demo.report import Findings, print_log, print_verdict
+from infra.demo.user import ScriptedUser, Tally
+from infra.demo.watch import Observed, watch
+from infra.home import Home
+from infra.prepare import prepare
+from infra.run_file import RunFile
+from infra.settings import Settings
+from infra.stack import Report, Stack, running_stack
+from schemas.errors import FatalError
+
+NUM_USERS = 8  # talking at once; as many answers as the engine decodes side by side on two cores
+NUM_UPDATES = 6  # versions to learn before the second measurement
+TEMPERATURE = 0.7  # what users of small models set; answers vary, and some break the rule
+MAX_LEARNING_S = 600.0  # on two cores six versions take about half of it
+MAX_START_COMPLIANCE = 0.7  # above it there is too little left to show
+SHOW_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What every step of the demo needs."""
+
+    stack: Stack
+    client: openai.AsyncOpenAI
+    observed: Observed
+    tally: Tally
+    console: Console
+    seed: int
+
+    @property
+    def model(self) -> str:
+        return self.stack.settings.policy
+
+
+def run_demo(settings: Settings, *, seed: int) -> int:
+    """Run the main job.
+
+    Returns: 0 when the model learnt and nothing failed, else 1.
+    Raises:  FatalError: the stack cannot run here, or a demo is running in this home already.
+    """
+    console = Console()
+    started_s = time.monotonic()
+
+    def report(line: str) -> None:
+        console.print(f"[{time.monotonic() - started_s:4.0f} s] {line}", highlight=False, markup=False)
+
+    prepared = prepare(settings, report).settings
+    home = Home(settings.home / "demo")
+    if RunFile(home).is_held():
+        raise FatalError(f"A demo is already running in {home.root}: wait for it, or end it with Ctrl-C.")
+    shutil.rmtree(home.root, ignore_errors=True)
+    trainer = prepared.trainer.model_copy(update={"seed": seed})
+    demo_settings = prepared.model_copy(
+        update={"home": home.root, "runtime_home": prepared.runtime_home or settings.home, "trainer": trainer}
+    )
+    try:
+        return asyncio.run(_run(demo_settings, seed, console, report))
+    except KeyboardInterrupt:
+        report("stopped")
+        return 1
+
+
+async def _run(settings: Settings, seed: int, console: Console, report: Report) -> int:
+    async with running_stack(settings, report) as stack, _stage(stack, console, seed) as stage:
+        report(f"everything is up; OpenAI clients could use {stack.gateway_url}/v1 now")
+        before = await _measure(stage)
+        if before.compliance > MAX_START_COMPLIANCE:
+            report(
+                f"version 0 already follows the rule in {before.compliance:.2f} of the held-out answers "
+                f"(more than {MAX_START_COMPLIANCE}): nothing could be shown"
+            )
+            return 1
+        learning_started_s = time.monotonic()
+        await _learn(stage)
+        learning_s = time.monotonic() - learning_started_s
+        after = await _measure(stage)
+        findings = Findings(
+            before=before,
+            after=after,
+            version=stage.observed.serving_version,
+            num_updates=stage.observed.events["checkpoints"],
+            learning_s=learning_s,
+            num_requests=stage.tally.requests + len(before.answers) + len(after.answers),
+            failures=(*before.failures, *stage.tally.failures, *after.failures),
+        )
+        await asyncio.to_thread(print_log, console, stack, findings.version)
+        return print_verdict(console, stack, findings, seed)
+
+
+@contextlib.asynccontextmanager
+async def _stage(stack: Stack, console: Console, seed: int) -> AsyncIterator[_Stage]:
+    observed, tally = Observed(), Tally()
+    watcher = asyncio.create_task(watch(stack.kafka, observed))
+    # No retries by the SDK: a failed request must show as one.
+    client = openai.AsyncOpenAI(base_url=f"{stack.gateway_url}/v1", api_key="none", max_retries=0, timeout=300.0)
+    try:
+        yield _Stage(stack, client, observed, tally, console, seed)
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+        await client.close()
+
+
+async def _measure(stage: _Stage) -> Evaluation:
+    version = stage.observed.serving_version
+    with stage.console.status("") as status:
+
+        def progress(done: int, total: int) -> None:
+            status.update(f"held-out questions, answered greedily by version {version}: {done} of {total}")
+
+        evaluation = await evaluate(stage.client, stage.model, progress)
+    stage.console.print(
+        f"held-out compliance of version {version}: {evaluation.compliance:.2f}", highlight=False, markup=False
+    )
+    return evaluation
+
+
+async def _learn(stage: _Stage) -> None:
+    """Let users talk until the target version serves, or time is up; they finish their conversations."""
+    enough = asyncio.Event()
+    async with asyncio.TaskGroup() as users:  # cancels them all where the demo is stopped
+        for number in range(NUM_USERS):
+            users.create_task(_talk(stage, number, enough))
+        await _show_until_learnt(stage)
+        enough.set()
+
+
+async def _talk(stage: _Stage, number: int, enough: asyncio.Event) -> None:
+    user = ScriptedUser(stage.client, stage.model, TEMPERATURE, stage.tally, seed=f"{stage.seed}/{number}")
+    while not enough.is_set():
+        with contextlib.suppress(openai.OpenAIError):  # the tally has it; the demo will exit 1 and say so
+            await user.converse()
+
+
+async def _show_until_learnt(stage: _Stage) -> None:
+    started_s = time.monotonic()
+    printer = LinePrinter(stage.console)
+    live = Live(console=stage.console, auto_refresh=False, transient=False)
+    with live if stage.console.is_terminal else contextlib.nullcontext():
+        while True:
+            elapsed_s = time.monotonic() - started_s
+            if stage.console.is_terminal:
+                live.update(table(stage.observed, stage.tally, elapsed_s), refresh=True)
+            else:
+                printer.update(stage.observed, stage.tally, elapsed_s)
+            if stage.observed.serving_version >= NUM_UPDATES or elapsed_s > MAX_LEARNING_S:
+                return
+            await asyncio.sleep(SHOW_EVERY_S)

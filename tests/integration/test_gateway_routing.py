@@ -1,0 +1,50 @@
+"""Routes follow the reloads in a real log."""
+
+import asyncio
+
+import pytest
+
+from schemas.events import PolicyLoaded
+from serving.conversation import ConversationIndex
+from serving.gateway_process import restore
+from serving.routing import Routes, follow_reloads
+from streams.config import KafkaConfig
+from streams.producer import EventProducer
+from streams.topics import RELOADS
+
+pytestmark = pytest.mark.kafka
+
+
+def loaded(version: int) -> PolicyLoaded:
+    return PolicyLoaded(
+        id=f"loaded-{version}",
+        time_ms=version,
+        policy="assistant",
+        version=version,
+        checkpoint_id=f"checkpoint-{version}",
+        engine="engine",
+        adapter=f"assistant@{version}",
+        load_ms=1,
+    )
+
+
+async def test_a_gateway_starts_at_the_newest_version_and_follows_what_comes(kafka: KafkaConfig) -> None:
+    producer, routes = EventProducer(kafka, "test"), Routes("assistant")
+    index = ConversationIndex(max_bytes=10**6, max_age_ms=10**6, now_ms=lambda: 0)
+    for version in (1, 3, 2):
+        await producer.send(RELOADS, loaded(version))
+    await asyncio.to_thread(restore, kafka, index, routes)
+    assert routes.versions == {"assistant": 3}
+
+    following = asyncio.create_task(follow_reloads(kafka, routes))
+    await producer.send(RELOADS, loaded(4))
+    async with asyncio.timeout(20):
+        while routes.versions["assistant"] != 4:
+            await asyncio.sleep(0.05)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    route = routes.current("assistant")
+    assert route is not None
+    assert route.adapter == "assistant@4"
+    await producer.close()

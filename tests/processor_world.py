@@ -1,0 +1,269 @@
+"""A whole pipeline in memory, with exact small models: for tests of processors in which Kafka is not the point.
+
+`MemoryLog` is a log: every record encoded, placed and decoded as on the broker. `LetterRenderer` has one token per
+letter. `EchoJudge` and `EchoExtractor` do what the next state's words tell them to.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from processors.assess_stage import AssessStage
+from processors.config import ProcessorsConfig
+from processors.emit import TOPIC_OF, Emission
+from processors.open_turns import OpenTurns
+from processors.pack_stage import PackStage
+from processors.ports import Hints, Judgement
+from processors.stage import Stage
+from processors.turn_stage import TurnStage
+from schemas.events import (
+    ActionTaken,
+    BatchSealed,
+    Event,
+    Message,
+    NextStateObserved,
+    Sampling,
+    TransitionJoined,
+    VersionSpan,
+)
+from schemas.prompt import Resolved, delta
+from streams.codec import encode, encode_batch
+from streams.config import KafkaConfig
+from streams.placement import partition_of
+from streams.recorded import Recorded, record_of
+from streams.topics import ACTIONS, HINTS, NEXT_STATES, SAMPLES, TOPICS, TRANSITIONS, VERDICTS, Topic
+
+CONFIG = KafkaConfig()
+TOPIC_OF_EVENT = {event_type: topic for topic in TOPICS for event_type in topic.types} | TOPIC_OF
+GOOD, BAD, UNRELATED, UNSURE, HINTED = "thanks", "wrong", "the weather?", "hm", "wrong, hint: be kinder to people"
+
+
+class LetterRenderer:
+    """One token per letter; the hint goes behind the last message."""
+
+    template_digest = "letters"
+    vocab_size = 0x110000
+
+    def render(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        return tuple(ord(letter) for message in messages for letter in f"{message.role}:{message.content}\n")
+
+    def teacher_prompt_ids(
+        self, messages: tuple[Message, ...], tools: str, template_arguments: str, hint: str
+    ) -> tuple[int, ...]:
+        return self.render((*messages[:-1], replace(messages[-1], content=f"{messages[-1].content} ({hint})")))
+
+
+class EchoJudge:
+    """Scores by the first word of the reply: thanks +1, wrong -1, hm abstains, all else 0. Counts what it is asked."""
+
+    name, version = "echo", "1"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def judge(self, transitions: Sequence[TransitionJoined]) -> list[Judgement]:
+        self.asked += [transition.id for transition in transitions]
+        return [self._one(transition.next_messages[0].content) for transition in transitions]
+
+    def _one(self, text: str) -> Judgement:
+        if text.startswith(UNSURE):
+            return Judgement(score=None, votes=(None,), abstention="it said hm")
+        score = 1 if text.startswith(GOOD) else -1 if text.startswith(BAD) else 0
+        return Judgement(score=score, votes=(score,))
+
+
+class EchoExtractor:
+    """The hint is what stands behind "hint: "."""
+
+    name, version = "echo-hints", "1"
+
+    async def extract(self, transition: TransitionJoined, judgement: Judgement) -> Hints:
+        _, _, hint = transition.next_messages[0].content.partition("hint: ")
+        return Hints(hints=(hint,) if hint else (), reason="" if hint else "no hint in it")
+
+
+class MemoryTable:
+    """A durable map: what a restart of the stages leaves."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.partitions: dict[str, int] = {}
+
+    def get(self, key: str) -> bytes | None:
+        return self.rows.get(key)
+
+    def items(self) -> list[tuple[str, bytes]]:
+        return list(self.rows.items())
+
+    async def put(self, partition: int, key: str, value: bytes | None) -> None:
+        assert self.partitions.setdefault(key, partition) == partition, "a row must stay in its partition"
+        if value is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = value
+
+
+class MemoryLog:
+    """Every topic, with real records. An `Emits` and a `ReadLog`."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[Recorded]] = {topic.name: [] for topic in TOPICS}
+        self.timestamp_ms: Callable[[], int] = lambda: 1_800_000_000_000
+
+    def append(self, event: Event, samples: Sequence[Event] = ()) -> Recorded:
+        topic = TOPIC_OF_EVENT[type(event)]
+        if isinstance(event, BatchSealed):
+            encoded = encode_batch(event, samples, "test")  # type: ignore[arg-type]
+        else:
+            encoded = encode(topic, event, "test")
+        return self.append_raw(topic, encoded.key, encoded.value, encoded.headers)
+
+    def append_raw(
+        self, topic: Topic, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None
+    ) -> Recorded:
+        partition = partition_of(key, topic.partitions)
+        there = self.records[topic.name]
+        record = record_of(
+            CONFIG,
+            topic=topic.name,
+            partition=partition,
+            offset=sum(record.partition == partition for record in there),
+            timestamp_ms=self.timestamp_ms(),
+            headers=headers,
+            key=key,
+            value=value,
+        )
+        there.append(record)
+        return record
+
+    async def emit(self, emissions: Sequence[Emission]) -> None:
+        await asyncio.sleep(0)
+        for emission in emissions:
+            self.append(emission.event, emission.samples)
+
+    def read(self, topics: Sequence[Topic], since_ms: int | None) -> Iterator[Event]:
+        for topic in topics:
+            for record in self.records[topic.name]:
+                if record.event is not None and record.timestamp_ms >= (since_ms or 0):
+                    yield record.event
+
+    def events(self, topic: Topic) -> list[Event]:
+        return [record.event for record in self.records[topic.name] if record.event is not None]
+
+    def by_id(self, topic: Topic) -> dict[str, Event]:
+        """What a topic says, however often; the same id must say the same."""
+        said: dict[str, Event] = {}
+        for event in self.events(topic):
+            assert said.setdefault(event.id, event) == event, "two contents under one id"
+        return said
+
+
+class World:
+    """Log, tables and stages; `restart` is a crash: what is not in log or tables is gone."""
+
+    def __init__(self, config: ProcessorsConfig | None = None) -> None:
+        self.config = config or ProcessorsConfig(batch_size=2)
+        self.log = MemoryLog()
+        self.actions, self.turns = MemoryTable(), MemoryTable()
+        self.judge = EchoJudge()
+        self.read: dict[str, int] = {}  # records handed out, per topic
+        self.restart()
+
+    def restart(self) -> None:
+        self.open_turns = OpenTurns(self.actions, self.turns)
+        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, self.log)
+        self.assess_stage = AssessStage(self.config, self.judge, EchoExtractor(), self.log, self.log.read)
+        self.pack_stage = PackStage(self.config, self.log, self.log.read)
+
+    def stage_of(self, topic: Topic) -> Stage:
+        return {TRANSITIONS: self.assess_stage, SAMPLES: self.pack_stage}.get(topic, self.turn_stage)
+
+    async def settle(self) -> None:
+        """Deliver everything, in order, until nothing new appears."""
+        progress = True
+        while progress:
+            progress = False
+            for topic in (ACTIONS, NEXT_STATES, TRANSITIONS, VERDICTS, HINTS, SAMPLES):
+                progress |= await self.deliver(topic, 1_000)
+
+    async def deliver(self, topic: Topic, num_records: int) -> bool:
+        """Hand the next records of a topic to its stage."""
+        start = self.read.get(topic.name, 0)
+        records = self.log.records[topic.name][start : start + num_records]
+        self.read[topic.name] = start + len(records)
+        if records:
+            await self.stage_of(topic).handle(records)
+        return bool(records)
+
+
+def user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+def action(
+    action_id: str = "a-1",
+    *,
+    messages: tuple[Message, ...] = (user("hello"),),
+    reply: str = "hi",
+    conversation: str = "c-1",
+    base: Resolved | None = None,
+    policy: str = "assistant",
+    **changes: object,
+) -> ActionTaken:
+    """A recorded action with real ids and log-probs for its letters."""
+    ids = tuple(map(ord, reply))
+    stored = delta(messages, LetterRenderer().render(messages), base)
+    taken = ActionTaken(
+        id=action_id,
+        time_ms=1_000,
+        policy=policy,
+        conversation_id=conversation,
+        subject="ada",
+        turn=sum(message.role == "assistant" for message in messages),
+        request_id=f"r-{action_id}",
+        base_action_id=stored.base_action_id,
+        kept_messages=stored.kept_messages,
+        messages=stored.messages,
+        kept_prompt_tokens=stored.kept_prompt_tokens,
+        prompt_ids=stored.prompt_ids,
+        template_digest="letters",
+        reply=Message(role="assistant", content=reply),
+        model="assistant",
+        sampling=Sampling(temperature=0.7),
+        response_ids=ids,
+        response_logprobs=tuple(-letter / 1000 for letter in ids),
+        token_versions=(VersionSpan(version=0, start=0, end=len(ids)),) if ids else (),
+        finish_reason="stop",
+    )
+    return replace(taken, **changes)  # type: ignore[arg-type]
+
+
+def next_state(action_id: str = "a-1", text: str = GOOD, **changes: object) -> NextStateObserved:
+    """A user's reply to an action."""
+    observed = NextStateObserved(
+        id=f"n-{action_id}",
+        time_ms=2_000,
+        policy="assistant",
+        conversation_id="c-1",
+        subject="ada",
+        action_id=action_id,
+        messages=(user(text),),
+    )
+    return replace(observed, **changes)  # type: ignore[arg-type]
+
+
+def ended(action_id: str = "a-1", **changes: object) -> NextStateObserved:
+    """That nothing followed."""
+    end = {"id": f"end-{action_id}", "kind": "ended", "messages": (), "ended_reason": "timeout"}
+    return next_state(action_id, **(end | changes))
+
+
+def resolved(taken: ActionTaken, messages: tuple[Message, ...]) -> Resolved:
+    """The whole of what an action read."""
+    return Resolved(
+        action_id=taken.id,
+        messages=messages,
+        prompt_ids=LetterRenderer().render(messages),
+        reply=taken.reply,
+        response_ids=taken.response_ids,
+    )

@@ -1,0 +1,120 @@
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+
+from infra.settings import Settings, run_configured
+from infra.settings_file import load_settings
+from schemas.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(text: str, *options: str, **environment: str) -> Settings:
+    Path("nextstate.toml").write_text(text)
+    return load_settings(None, options, environment)
+
+
+def refusal(text: str, *options: str, **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(text, *options, **environment)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    assert load_settings(None, (), {}) == Settings()
+
+
+def test_the_file_beats_defaults_and_options_beat_the_file() -> None:
+    settings = load("policy = 'mine'\n[gateway]\nport = 1\nmax_choices = 2", "gateway.port=3")
+    assert (settings.policy, settings.gateway.port, settings.gateway.max_choices) == ("mine", 3, 2)
+
+
+def test_option_values_are_toml_or_plain_text() -> None:
+    settings = load("", "policy=plain", "engine.extra_args=['--tp', '2']", "judge.min_confidence=0.5")
+    assert settings.policy == "plain"
+    assert settings.engine.extra_args == ("--tp", "2")
+    assert settings.judge.min_confidence == 0.5
+
+
+def test_librdkafka_settings_keep_their_dots() -> None:
+    assert load("", "kafka.client.security.protocol=SASL_SSL").kafka.client == {"security.protocol": "SASL_SSL"}
+
+
+def test_an_unknown_key_names_the_file_and_the_closest_key() -> None:
+    assert refusal("[gateway]\nprot = 1") == (
+        "nextstate.toml: there is no setting gateway.prot; did you mean gateway.port?"
+    )
+
+
+def test_an_unknown_key_far_from_all_lists_what_is_known() -> None:
+    assert refusal("[broker]\nzzz = 1") == "nextstate.toml: there is no setting broker.zzz; known here are port."
+
+
+def test_an_unknown_key_of_an_option_names_the_option() -> None:
+    assert refusal("", "gatewey.port=1").startswith("--set: there is no setting gatewey; did you mean gateway?")
+
+
+def test_a_wrong_type_names_the_key_and_what_was_found() -> None:
+    sentence = refusal("[gateway]\nport = 'http'")
+    assert sentence.startswith("nextstate.toml: gateway.port is 'http', but input should be a valid integer")
+
+
+def test_broken_toml_names_file_and_line() -> None:
+    sentence = refusal("[gateway\nport = 1")
+    assert sentence.startswith("nextstate.toml is not valid TOML: ")
+    assert "line 1" in sentence
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"missing\.toml cannot be read"):
+        load_settings(Path("missing.toml"), (), {})
+
+
+def test_an_option_without_a_value_shows_how_to_write_it() -> None:
+    assert "--set gateway.port=8001" in refusal("", "gateway.port")
+
+
+def test_an_option_below_a_single_setting_is_refused() -> None:
+    assert "policy is a single setting" in refusal("policy = 'a'", "policy.name=b")
+
+
+@pytest.mark.parametrize("line", ["[judge]\napi_key = 'x'", "[kafka.client]\n'sasl.password' = 'x'"])
+def test_a_secret_in_the_file_is_refused_and_not_repeated(line: str) -> None:
+    sentence = refusal(line)
+    assert "environment only" in sentence
+    assert "'x'" not in sentence
+
+
+def test_secrets_come_from_the_environment() -> None:
+    settings = load("", NEXTSTATE_API_KEYS="k1, acme:k2", NEXTSTATE_KAFKA_SASL_PASSWORD="pw")
+    assert settings.gateway.api_keys == {"k1": "default", "k2": "acme"}
+    assert settings.kafka.client == {"sasl.password": "pw"}
+
+
+def test_the_recorded_run_holds_no_secret() -> None:
+    settings = load(
+        "[judge]\nurl = 'http://user:hunter2@host/v1'",
+        NEXTSTATE_API_KEYS="acme:hunter2",
+        NEXTSTATE_ENGINE_API_KEY="hunter2",
+        NEXTSTATE_KAFKA_SASL_PASSWORD="hunter2",
+    )
+    event = run_configured(settings)
+    assert "hunter2" not in event.settings
+    assert orjson.loads(event.settings)["judge"]["url"] == "http://***@host/v1"
+    assert {"python", "nextstate", "torch"} <= event.versions.keys()
+
+
+def test_a_policy_name_that_cannot_be_a_folder_is_refused() -> None:
+    assert "policy is '../x'" in refusal("policy = '../x'")
+
+
+def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(os.environ, "NEXTSTATE_HOME", str(tmp_path / "elsewhere"))
+    assert load_settings(None, (), {}).home == tmp_path / "elsewhere"
