@@ -25,7 +25,8 @@ install: $(INSTALLED)
 
 $(INSTALLED): $(BIN)/uv $(LISTS)/laptop.txt pyproject.toml
 	@echo "Installing the packages (5.6 GB, most of it PyTorch: some minutes on a first run)"
-	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps -r $(LISTS)/laptop.txt
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode \
+	  -r $(LISTS)/laptop.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --quiet -e .
 	@touch $@
 

@@ -49,8 +49,11 @@ def configured(command: Callable[..., int | None]) -> Callable[..., int | None]:
     @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. gateway.port=8001.")
     @wraps(command)
     def wrapper(*, config: Path | None, options: tuple[str, ...], **arguments: Any) -> int | None:
+        import logging
+
         from infra.settings_file import load_settings
 
+        logging.basicConfig(level=logging.ERROR, format="%(message)s")  # what passes by itself is for log files
         return command(settings=load_settings(config, options), **arguments)
 
     return wrapper
@@ -142,7 +145,7 @@ def lineage(settings: Settings, identity: str, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured
 def judge(settings: Settings, file: Path, as_json: bool) -> int:
-    """Judge the turns of a JSONL file of chats: {"messages": [...]} a line. Needs no running stack."""
+    """Judge replies of your own: `question`, `answer` and `reply` in a JSON line each. Needs no running stack."""
     from infra.commands.judge import judge_file
 
     return judge_file(settings, file, as_json)

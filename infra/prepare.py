@@ -1,6 +1,7 @@
 """`prepare`: what the first start of a stack needs and no package manager installs; skips what is there.
 
-Produces in the runtime home: Kafka's jars, where the broker is ours, and the small model, where no other is named.
+Produces in the runtime home: Kafka's jars, where the broker is ours; the small model, where no other is named; the
+classifier of the embedded judge, where that is the one.
 """
 
 from collections.abc import Callable
@@ -29,8 +30,18 @@ def prepare(settings: Settings, report: Callable[[str], None]) -> Prepared:
     home = runtime_home(settings)
     jars = fetch_jars(home.jars, report) if settings.kafka.bootstrap_servers is None else ()
     model_path = settings.engine.model_path or str(prepare_small_model(home.models, report))
+    if settings.judge.kind == "reaction" and not any(home.judge.glob("*.npz")):  # a later version trains as it starts
+        _train_judge(settings, home, report)
     engine = settings.engine.model_copy(update={"model_path": model_path})
     return Prepared(settings.model_copy(update={"engine": engine}), jars)
+
+
+def _train_judge(settings: Settings, home: Home, report: Callable[[str], None]) -> None:
+    report("Training the judge's classifier (once, about half a minute)")
+    from serving.judges.factory import make_judge
+
+    home.judge.mkdir(parents=True, exist_ok=True)
+    make_judge(settings.judge, home.judge)
 
 
 def runtime_home(settings: Settings) -> Home:

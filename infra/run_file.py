@@ -6,6 +6,7 @@ drops the lock with the process, so a stale file is never mistaken for a running
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import msgspec
 
 from infra.home import Home
 from schemas.errors import FatalError
+
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class RunFile:
         """
         self._home.root.mkdir(parents=True, exist_ok=True)
         with self._home.lock_file.open("w") as lock:
-            if not _try_lock(lock.fileno()):
+            if not _lock(lock.fileno()):
                 running = self.read()
                 raise FatalError(
                     f"A stack runs already in {self._home.root}{f' (process {running.pid})' if running else ''}: "
@@ -98,6 +101,16 @@ class RunFile:
     def path(self) -> Path:
         """Where it lies."""
         return self._home.run_file
+
+
+def _lock(file: int) -> bool:
+    """Tries for a moment: a command that looks whether a stack runs holds the lock while it looks."""
+    end_s = time.monotonic() + LOOK_S
+    while not _try_lock(file):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(LOOK_S / 10)
+    return True
 
 
 def _try_lock(file: int) -> bool:

@@ -71,7 +71,6 @@ class JudgeConfig(BaseModel):
 
     kind: Literal["reaction", "llm"] = "reaction"  # embedded classifier, or a model behind an OpenAI-compatible URL
     embedder_path: str | None = None  # reaction: folder of the sentence embedder; None: the prepared one
-    min_confidence: float = Field(default=0.6, ge=0, le=1)  # reaction: below this it abstains
     url: str | None = None  # llm: base URL, ending in /v1
     model: str | None = None  # llm: model name there
     api_key: str | None = Field(default=None, repr=False)  # llm

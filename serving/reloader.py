@@ -114,9 +114,12 @@ class Reloader:
     def _first_missing(self, loaded: set[str]) -> Offer | None:
         """The newest wanted version that is not loaded, or that nobody was told of."""
         for offer in self._shelf.wanted():
-            if offer.adapter not in loaded or (offer.checkpoint.id, self._instance) not in self._announced:
+            if offer.adapter not in loaded or not self._is_announced(offer):
                 return offer
         return None
+
+    def _is_announced(self, offer: Offer) -> bool:
+        return (offer.checkpoint.id, self._instance) in self._announced
 
     async def _bring(self, offer: Offer, loaded: set[str]) -> None:
         started_s = time.monotonic()
@@ -127,9 +130,10 @@ class Reloader:
                 self._shelf.discard(offer)
                 self._refuse(offer.recorded, error)
                 return
-        load_ms = int((time.monotonic() - started_s) * 1000)
-        await self._log.send(RELOADS, policy_loaded(offer, self._instance, load_ms))
-        self._announced.add((offer.checkpoint.id, self._instance))
+        if not self._is_announced(offer):
+            load_ms = int((time.monotonic() - started_s) * 1000)
+            await self._log.send(RELOADS, policy_loaded(offer, self._instance, load_ms))
+            self._announced.add((offer.checkpoint.id, self._instance))
         _LOGGER.info("the engine serves %s", offer.adapter)
 
     async def _load(self, offer: Offer, loaded: set[str]) -> None:

@@ -11,6 +11,7 @@ from streams.query import LogQuery
 
 def show_lineage(settings: Settings, identity: str, as_json: bool) -> int:
     """Prints the tree above or below an id."""
-    node = find(LogQuery(open_log(settings)), identity)
+    with open_log(settings) as config:
+        node = find(LogQuery(config), identity)
     click.echo(orjson.dumps(node, option=orjson.OPT_INDENT_2).decode() if as_json else render_tree(node))
     return 0

@@ -20,18 +20,19 @@ CONTINUED = "      ...> "
 
 def answer(settings: Settings, sql: str, form: str) -> int:
     """Prints the answer to one SELECT."""
-    print_result(LogQuery(open_log(settings)).sql(sql), form)
+    with open_log(settings) as config:
+        print_result(LogQuery(config).sql(sql), form)
     return 0
 
 
 def prompt(settings: Settings, form: str) -> int:
     """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then."""
-    config = open_log(settings)
-    for sql in statements():
-        try:
-            print_result(LogQuery(config).sql(sql), form)
-        except RejectedError as error:
-            click.echo(str(error), err=True)
+    with open_log(settings) as config:
+        for sql in statements():
+            try:
+                print_result(LogQuery(config).sql(sql), form)
+            except RejectedError as error:
+                click.echo(str(error), err=True)
     return 0
 
 

@@ -73,23 +73,23 @@ def _serving_version(query: LogQuery, policy: str) -> int:
 
 
 def _draw(facts: Facts) -> None:
-    table = Table("component", "state", "process", "starts", "log", box=None, padding=(0, 2, 0, 0))
+    click.echo(f"gateway {facts['gateway_url']}, engine {facts['engine_url']}, logs in {facts['home']}/logs")
+    table = Table("component", "state", "process", "starts", box=None, padding=(0, 2, 0, 0))
     for name, component in facts["components"].items():
         color = "green" if component["state"] == "healthy" else "red"
         state = f"[{color}]{component['state']}[/{color}]"
-        table.add_row(name, state, str(component["pid"]), str(component["num_starts"]), component["log_file"])
-    console = Console()
-    console.print(f"stack of {facts['home']}: gateway {facts['gateway_url']}, engine {facts['engine_url']}")
-    console.print(table)
+        table.add_row(name, state, str(component["pid"]), str(component["num_starts"]))
+    Console().print(table)
     if "learning" not in facts:
-        console.print("Kafka is not healthy, so the log cannot be read.")
+        click.echo("Kafka is not healthy, so the log cannot be read.")
         return
     learning = facts["learning"]
-    console.print(f"policy {facts['policy']}: version {facts['serving_version']} serves")
-    console.print(
-        f"learning: {'yes' if learning['is_learning'] else 'no'}, because {learning['because']}", markup=False
-    )
-    counts = ", ".join(f"{count} {name}" for name, count in facts["counts"].items() if count)
-    console.print(f"in the log: {counts or 'nothing yet'}")
-    lags = ", ".join(f"{group} {lag}" for group, lag in facts["lags"].items())
-    console.print(f"records still to read: {lags or 'no consumer has read yet'}")
+    click.echo(f"policy {facts['policy']}: version {facts['serving_version']} serves")
+    click.echo(f"learning: {'yes' if learning['is_learning'] else 'no'}, because {learning['because']}")
+    counts = {name: count for name, count in facts["counts"].items() if count}
+    click.echo(f"records in the log: {_listed(counts)}")
+    click.echo(f"records still to read: {_listed(facts['lags'])}")
+
+
+def _listed(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items()) or "none"

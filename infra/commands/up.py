@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,7 +38,8 @@ async def _run(settings: Settings, report: Report) -> None:
 
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for kind in (signal.SIGINT, signal.SIGTERM):  # a second one cuts the stop short; the kernel then ends what is left
+        asyncio.get_running_loop().add_signal_handler(kind, task.cancel)
     async with running_stack(settings, report) as stack:
         report(f"Ready: OpenAI clients use {stack.gateway_url}/v1 with model {settings.policy!r}. Ctrl-C stops it.")
         await asyncio.Event().wait()
@@ -87,12 +89,14 @@ def end(settings: Settings, report: Report) -> int:
     if state is None:
         report(f"No stack runs in {settings.home}.")
         return UNHEALTHY
-    os.kill(state.pid, signal.SIGTERM)
-    deadline_s = time.monotonic() + END_DEADLINE_S
-    while run_file.is_held():
-        if time.monotonic() > deadline_s:
-            os.kill(state.pid, signal.SIGKILL)  # the kernel takes its children with it
-            break
-        time.sleep(POLL_S)
+    supervisor = os.pidfd_open(state.pid)  # a handle, not a number that another process may have by then
+    signal.pidfd_send_signal(supervisor, signal.SIGTERM)
+    if not _ended(supervisor):
+        signal.pidfd_send_signal(supervisor, signal.SIGKILL)  # the kernel takes its children with it
+        _ended(supervisor)
     report("stopped")
     return 0
+
+
+def _ended(process: int) -> bool:
+    return bool(select.select([process], [], [], END_DEADLINE_S)[0])

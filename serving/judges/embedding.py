@@ -50,7 +50,9 @@ def find_model(folder: str | None = None) -> Path:
         try:
             path = Path(str(metadata.distribution(PACKAGE).locate_file(_PACKAGE_FOLDER)))
         except metadata.PackageNotFoundError:
-            raise MissingRuntimeError(f"The reaction judge needs the package {PACKAGE}: pip install {PACKAGE}.") from None
+            raise MissingRuntimeError(
+                f"The reaction judge needs the package {PACKAGE}: pip install {PACKAGE}."
+            ) from None
     else:
         path = Path(folder)
     if not (path / "model.safetensors").is_file():

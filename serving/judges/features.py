@@ -1,35 +1,45 @@
-"""Features: one exchange as numbers, from its cues, its shape, and how close the reply is to question and answer.
+"""Features: one exchange as numbers: its reply's manner, cues and shape, and how that relates to the question.
 
 Three views of the cues: anywhere in the reply, in its first clause ("Great, now ..."), in its last. Products stand for
 what a linear classifier cannot see by itself: thanks *and* a fault, a bare "no" *to a question of the assistant*.
-Consumes an exchange and two cosine similarities; produces named columns in a fixed order.
+Consumes exchanges, the embedder and the lexicon; produces a matrix whose columns have a fixed order.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from serving.judges.embedding import Matrix, SentenceEmbedder
 from serving.judges.lexicon import Lexicon, clauses, normalise, words
 
-GOOD: Final = ("thanks", "praise", "success", "accept", "affirm")
-FAULT: Final = (
-    "wrong",
-    "redo",
-    "too_much",
-    "reshape",
-    "formatting",
-    "forbid",
-    "told_you",
-    "your_fault",
-    "failure",
-    "confusion",
-    "disapproval",
-    "doubt",
-    "sarcasm",
+GOOD: Final = frozenset({"thanks", "praise", "success", "accept", "affirm"})
+FAULT: Final = frozenset(
+    {
+        "wrong",
+        "redo",
+        "too_much",
+        "reshape",
+        "formatting",
+        "forbid",
+        "told_you",
+        "your_fault",
+        "failure",
+        "confusion",
+        "disapproval",
+        "doubt",
+        "sarcasm",
+    }
 )
 _QUESTION_MARKS: Final = ("?", "？", "؟")
 _CONTENT_WORD_CHARS: Final = 4  # shorter words are mostly grammar
-_ERROR_LOG: Final = re.compile(r"traceback|exception|\w+error\b|\berror[: \[(]|\b[1-9]\d* failed|exit (?:code|status) [1-9]")
+_MANNER_SCALE: Final = 2.0  # unit vectors have small entries; unscaled, regularisation would silence them
+_ERROR_LOG: Final = re.compile(
+    r"traceback|exception|\w+error\b|\berror[: \[(]|\b[1-9]\d* failed|exit (?:code|status) [1-9]"
+)
+_MOST_CHARS: Final = 2_000  # a longer reply is a paste; what the user says of the answer stands at its edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +52,28 @@ class Exchange:
 
 
 def own_words(reply: str) -> str:
-    """The reply without the lines that it quotes ("> ..."); whole where it quotes only."""
-    own = "\n".join(line for line in reply.splitlines() if not line.lstrip().startswith(">")).strip()
-    return own or reply.strip()
+    """The reply without the lines that it quotes ("> ..."), and without the middle of a very long paste."""
+    own = "\n".join(line for line in reply.splitlines() if not line.lstrip().startswith(">")).strip() or reply.strip()
+    return own if len(own) <= _MOST_CHARS else f"{own[: _MOST_CHARS // 2]}\n{own[-_MOST_CHARS // 2 :]}"
 
 
-def _content(text: str) -> set[str]:
-    return {word for word in words(normalise(text)) if len(word) >= _CONTENT_WORD_CHARS}
+def feature_matrix(exchanges: Sequence[Exchange], embedder: SentenceEmbedder, lexicon: Lexicon) -> Matrix:
+    """One row per exchange, in order."""
+    replies = embedder.embed([own_words(exchange.reply) for exchange in exchanges])
+    questions = embedder.embed([exchange.question for exchange in exchanges]).meaning
+    likeness = (replies.meaning * questions).sum(1)
+    described = [
+        list(describe(exchange, lexicon, float(like)).values())
+        for exchange, like in zip(exchanges, likeness, strict=True)
+    ]
+    return np.hstack([replies.manner * _MANNER_SCALE, np.array(described, np.float32)])
 
 
-def describe(
-    exchange: Exchange, lexicon: Lexicon, similarity_question: float, similarity_answer: float
-) -> dict[str, float]:
-    """Every feature of one exchange, by name; the order of the names is always the same."""
+def describe(exchange: Exchange, lexicon: Lexicon, likeness: float) -> dict[str, float]:
+    """Every feature of one exchange but its embedding, by name.
+
+    Args:    likeness: cosine similarity of reply and question.
+    """
     reply = own_words(exchange.reply)
     text = normalise(reply)
     parts = clauses(text) or [text]
@@ -63,20 +82,20 @@ def describe(
     features |= {f"first:{cue}": float(cue in first) for cue in lexicon.names}
     features |= {f"last:{cue}": float(cue in last) for cue in lexicon.names}
     features |= _shape(exchange, reply, text, lexicon)
-    features |= _relation(exchange, text, similarity_question, similarity_answer)
+    features |= _relation(exchange.question, text, likeness)
     return features | _products(features, anywhere, first)
 
 
 def _shape(exchange: Exchange, reply: str, text: str, lexicon: Lexicon) -> dict[str, float]:
-    num_words = len(words(text))
-    opening = lexicon.find(" ".join(words(text)[:2]))
+    spoken = words(text)
+    opening = lexicon.find(" ".join(spoken[:2]))
     return {
         "has question mark": float(any(mark in text for mark in _QUESTION_MARKS)),
         "ends in question mark": float(text.rstrip().endswith(_QUESTION_MARKS)),
         "ends in exclamation mark": float(text.rstrip().endswith(("!", "！"))),
-        "length": min(num_words / 20, 2.0),
-        "one or two words": float(num_words <= 2),
-        "no words": float(num_words == 0),
+        "length": min(len(spoken) / 20, 2.0),
+        "one or two words": float(len(spoken) <= 2),
+        "no words": float(not spoken),
         "shouted": float(reply.isupper() and len(reply) > 3),
         "error log": float(_ERROR_LOG.search(text) is not None),
         "quotes": float('"' in text or reply != exchange.reply.strip()),
@@ -86,26 +105,30 @@ def _shape(exchange: Exchange, reply: str, text: str, lexicon: Lexicon) -> dict[
     }
 
 
-def _relation(exchange: Exchange, text: str, similarity_question: float, similarity_answer: float) -> dict[str, float]:
-    said, asked = _content(text), _content(exchange.question)
+def _relation(question: str, text: str, likeness: float) -> dict[str, float]:
+    said, asked = _content(text), _content(normalise(question))
     of_question = len(said & asked) / max(1, len(asked))
     of_reply = len(said & asked) / max(1, len(said))
     return {
-        "like question": similarity_question,
-        "much like question": max(0.0, similarity_question - 0.5) * 2,  # hinges: only a near repeat is a re-ask
-        "very like question": max(0.0, similarity_question - 0.75) * 4,
-        "like answer": similarity_answer,
+        "like question": likeness,
+        "much like question": max(0.0, likeness - 0.5) * 2,  # hinges: only a near repeat is a re-ask
+        "very like question": max(0.0, likeness - 0.75) * 4,
         "repeats the question": of_question,
         "adds nothing to the question": of_reply,
         "re-asks": of_question * of_reply,
     }
 
 
+def _content(text: str) -> set[str]:
+    return {word for word in words(text) if len(word) >= _CONTENT_WORD_CHARS}
+
+
 def _products(features: dict[str, float], anywhere: frozenset[str], first: frozenset[str]) -> dict[str, float]:
-    num_good, num_fault = len(anywhere.intersection(GOOD)), len(anywhere.intersection(FAULT))
+    num_good, num_fault = len(anywhere & GOOD), len(anywhere & FAULT)
     good, fault, good_first = float(num_good > 0), float(num_fault > 0), float(not first.isdisjoint(GOOD))
     plain = (1 - good) * (1 - fault)
-    asked, short, question = features["answer asks"], features["one or two words"], features["has question mark"]
+    asks, question = features["opens as question"], features["has question mark"]
+    you, refers = features["any:you"], features["any:refers"]
     return {
         "good cues": num_good / 2,
         "fault cues": num_fault / 3,
@@ -115,8 +138,10 @@ def _products(features: dict[str, float], anywhere: frozenset[str], first: froze
         "fault only": fault * (1 - good),
         "plain": plain,
         "plain question": plain * question,
-        "plain opening question": plain * features["opens as question"],
+        "plain opening question": plain * asks,
         "plain opening command": plain * features["opens as command"],
+        "plain statement": plain * (1 - question) * (1 - features["opens as command"]),
+        "plain, of the answer": plain * max(you, refers),
         "good first": good_first,
         "good first, fault": good_first * fault,
         "good first, contrast": good_first * features["any:contrast"],
@@ -124,16 +149,21 @@ def _products(features: dict[str, float], anywhere: frozenset[str], first: froze
         "good first, question": good_first * question,
         "good first, command": good_first * features["any:commands"],
         "good, sarcasm": good * features["any:sarcasm"],
+        "good in an opening question": good * asks * (1 - good_first),
         "fault, denied": fault * features["any:negated_complaint"],
+        "fault, not of the answer": fault * (1 - you) * (1 - refers),
+        "fault in an opening question": fault * asks * (1 - you),
         "told you, question": features["any:told_you"] * question,
         "no, good": features["first:no"] * good,
         "no, fault": features["first:no"] * fault,
+    } | _answering(features, plain)
+
+
+def _answering(features: dict[str, float], plain: float) -> dict[str, float]:
+    """After a question of the assistant, "no" is an answer and no complaint."""
+    asked, short = features["answer asks"], features["one or two words"]
+    return {
         "bare no": features["any:no"] * short * (1 - asked),
-        "fault, says nothing of the answer": fault * (1 - features["any:you"]) * (1 - features["any:refers"]),
-        "fault in an opening question": fault * features["opens as question"] * (1 - features["any:you"]),
-        "good in an opening question": good * features["opens as question"] * (1 - good_first),
-        "plain, of the answer": plain * max(features["any:you"], features["any:refers"]),
-        "plain statement": plain * (1 - question) * (1 - features["opens as command"]),
         "answered": asked * plain,
         "answered shortly": asked * short,
         "answered no": asked * features["any:no"],

@@ -83,3 +83,8 @@ def _phrases(tokens: list[str]) -> Iterable[str]:
 def load_lexicon() -> Lexicon:
     """The lexicon of data/cues.toml."""
     return Lexicon(tomllib.loads(CUES_FILE.read_text(encoding="utf-8")))
+
+
+def without_terms(lexicon: Lexicon) -> Lexicon:
+    """A lexicon with the same cues that knows no word of them."""
+    return Lexicon({cue: [] for cue in lexicon.names})

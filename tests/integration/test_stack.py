@@ -16,6 +16,7 @@ import pytest
 
 from infra.home import Home
 from infra.ports import choose_port
+from infra.run_file import RunFile
 
 BACK_WITHIN_S = 30.0
 GONE_WITHIN_S = 10.0
@@ -67,7 +68,7 @@ def nextstate(engine: Any, home: Home, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def up(nextstate: CommandLine) -> CommandLine:
     """The stack, started where it does not run already."""
-    if not nextstate.status()["running"]:
+    if RunFile(Home(nextstate.folder / "home")).read() is None:
         started = nextstate("up", "--detach")
         assert started.returncode == 0, started.stderr
         assert "Ready: OpenAI clients use http://127.0.0.1:" in started.stderr

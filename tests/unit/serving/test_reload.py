@@ -272,6 +272,14 @@ async def test_an_engine_that_restarted_gets_everything_back_newest_first(world:
     assert len({event.id for event in world.log.events}) == len(world.log.events)
 
 
+async def test_an_adapter_that_one_process_lost_is_loaded_again_but_announced_once(world: World) -> None:
+    await world.publish(1)
+    await world.engine.unload_adapter("p@1")
+    await world.reloader.settle()
+    assert set(world.engine.loaded) == {"p@1"}
+    assert world.log.loads == [(1, "boot-1")]
+
+
 async def test_a_reloader_that_restarted_repeats_nothing(world: World) -> None:
     await world.publish(1, 2)
     told = list(world.log.events)

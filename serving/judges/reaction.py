@@ -1,0 +1,89 @@
+"""`ReactionJudge`: reads what the user, or else the tool, did after an action; embedded, offline, one vote.
+
+Consumes transitions; a user's word outweighs a tool's. User replies go through the sentence embedder and the
+classifier, tool results through patterns. Unsure is an abstention.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from schemas.events import Message, TransitionJoined
+from schemas.judgement import Judgement
+from serving.config import JudgeConfig
+from serving.judges.classifier import SCORES, ReplyClassifier
+from serving.judges.embedding import SentenceEmbedder, find_model
+from serving.judges.features import Exchange, feature_matrix
+from serving.judges.lexicon import Lexicon, load_lexicon
+from serving.judges.tool_result import read_tool_result
+from serving.judges.training import classifier_version, load_or_train
+
+
+class ReactionJudge:
+    """The embedded judge (processors.ports.Judge)."""
+
+    name = "reaction"
+
+    def __init__(self, version: str, embedder: SentenceEmbedder, classifier: ReplyClassifier, lexicon: Lexicon) -> None:
+        self.version = version
+        self._embedder = embedder
+        self._classifier = classifier
+        self._lexicon = lexicon
+
+    async def judge(self, transitions: Sequence[TransitionJoined]) -> list[Judgement]:
+        """One judgement per transition, in order."""
+        return await asyncio.to_thread(self._judge, transitions)
+
+    def _judge(self, transitions: Sequence[TransitionJoined]) -> list[Judgement]:
+        exchanges = {place: exchange for place, one in enumerate(transitions) if (exchange := read_exchange(one))}
+        replies = dict(zip(exchanges, self._read(list(exchanges.values())), strict=True))
+        return [replies[place] if place in replies else _without_user(one) for place, one in enumerate(transitions)]
+
+    def _read(self, exchanges: Sequence[Exchange]) -> list[Judgement]:
+        if not exchanges:
+            return []
+        features = feature_matrix(exchanges, self._embedder, self._lexicon)
+        return [self._judgement(row) for row in self._classifier.probabilities(features)]
+
+    def _judgement(self, probabilities: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Judgement:
+        best = int(probabilities.argmax())
+        score, confidence = SCORES[best], float(probabilities[best])
+        if confidence < self._classifier.min_confidence:
+            return Judgement(
+                score=None,
+                votes=(None,),
+                confidence=confidence,
+                abstention=f"unsure: {score:+d} with confidence {confidence:.2f}",
+            )
+        return Judgement(score=score, votes=(score,), confidence=confidence)
+
+
+def load_reaction_judge(config: JudgeConfig, cache: Path) -> ReactionJudge:
+    """The judge of this machine; trains its classifier once, and keeps it in the cache folder.
+
+    Raises:  MissingRuntimeError: no embedder.
+    """
+    model = find_model(config.embedder_path)
+    embedder = SentenceEmbedder(model)
+    version = classifier_version(model)
+    return ReactionJudge(version, embedder, load_or_train(cache, version, embedder), load_lexicon())
+
+
+def read_exchange(transition: TransitionJoined) -> Exchange | None:
+    """What the user said to what; None where no user said anything."""
+    reply = _said(transition.next_messages)
+    if not reply:
+        return None
+    return Exchange(question=_said(transition.context), answer=transition.reply.content, reply=reply)
+
+
+def _said(messages: tuple[Message, ...]) -> str:
+    return "\n".join(message.content for message in messages if message.role == "user").strip()
+
+
+def _without_user(transition: TransitionJoined) -> Judgement:
+    if transition.kind == "ended":
+        return Judgement(score=None, votes=(None,), abstention="no next state")
+    return read_tool_result(transition.next_messages, transition.exit_code)

@@ -1,0 +1,189 @@
+"""The processors as a real process on a real broker: killed, fed nonsense, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, next_state
+
+from streams.client import PRODUCER, open_client
+from streams.config import KafkaConfig
+from streams.consumer import read_all
+from streams.producer import EventProducer
+from streams.topics import (
+    ACTIONS,
+    BATCHES,
+    HINTS,
+    NEXT_STATES,
+    REJECTIONS,
+    SAMPLES,
+    SKIPS,
+    TRANSITIONS,
+    VERDICTS,
+)
+
+pytestmark = pytest.mark.kafka
+
+DERIVED = (TRANSITIONS, VERDICTS, HINTS, SKIPS, SAMPLES, BATCHES, REJECTIONS)
+REPLIES = (GOOD, BAD, UNRELATED, UNSURE, HINTED)  # three of five make a sample
+TESTS = Path(__file__).parent.parent
+DEADLINE_S = 120.0
+
+
+class Processors:
+    """The processors, as an operating system sees them."""
+
+    def __init__(self, kafka: KafkaConfig, home: Path, config: dict[str, object]):
+        self.heartbeat = home / "heartbeat"
+        self.heartbeat.unlink(missing_ok=True)
+        command = [sys.executable, str(TESTS / "processor_process.py")]
+        command += [str(kafka.bootstrap_servers), kafka.topic_prefix, str(home), json.dumps(config)]
+        with (home / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def wait_until_running(self):
+        until(self.heartbeat.exists, "the processors beat")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def processors(kafka, home, config):
+    started = Processors(kafka, home, config)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+def until(condition, what, seen=""):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what} {seen and seen()}"
+        time.sleep(0.2)
+
+
+def recorded(kafka, *topics):
+    """Events per topic, in order; equal ids must have equal contents."""
+    found = {topic.name: [] for topic in topics}
+    for record in read_all(kafka, topics):
+        assert record.error is None
+        found[record.topic].append(record.event)
+    for events in found.values():
+        contents = {}
+        assert all(contents.setdefault(event.id, event) == event for event in events)
+    return found
+
+
+def counts(kafka):
+    return {
+        name: (len(events), len({event.id for event in events})) for name, events in recorded(kafka, *DERIVED).items()
+    }
+
+
+def num_ids(kafka, topic):
+    return len({event.id for event in recorded(kafka, topic)[topic.name]})
+
+
+async def feed(kafka, numbers):
+    """Turns of 7 conversations; every other next state comes before its action."""
+    producer = EventProducer(kafka, "test")
+    for number in numbers:
+        name, conversation = f"a-{number}", f"c-{number % 7}"
+        pair = [
+            (ACTIONS, action(name, conversation=conversation)),
+            (NEXT_STATES, next_state(name, REPLIES[number % 5], conversation_id=conversation)),
+        ]
+        for topic, event in pair[:: 1 if number % 2 else -1]:
+            await producer.send(topic, event)
+    await producer.close()
+
+
+async def test_sigkill_at_any_moment_loses_nothing_and_makes_nothing_twice(kafka, tmp_path):
+    num_turns, num_kills = 300, 3
+    await feed(kafka, range(num_turns))
+    for kill in range(num_kills):
+        with processors(kafka, tmp_path, {"batch_size": 8}) as running:
+            running.wait_until_running()
+            before = num_ids(kafka, VERDICTS)
+            until(lambda before=before: num_ids(kafka, VERDICTS) > before, "the processors make progress")
+            time.sleep(0.3 * kill)
+        await feed(kafka, range(num_turns, num_turns + 50))
+        num_turns += 50
+    num_samples = num_turns * 3 // 5
+    with processors(kafka, tmp_path, {"batch_size": 8}):
+        until(lambda: num_ids(kafka, BATCHES) == num_samples // 8, "every full batch is sealed", lambda: counts(kafka))
+        until(lambda: num_ids(kafka, SKIPS) == num_turns * 2 // 5, "every other turn is skipped")
+
+    found = recorded(kafka, *DERIVED)
+    expected = {f"a-{number}": REPLIES[number % 5] for number in range(num_turns)}
+    samples = {event.id: event for event in found["samples"]}
+    assert sorted(sample.action_id for sample in samples.values()) == sorted(
+        name for name, reply in expected.items() if reply in {GOOD, BAD, HINTED}
+    )
+    skips = {event.id: event for event in found["skips"]}
+    assert Counter((skip.action_id, skip.reason) for skip in skips.values()) == {
+        (name, {UNRELATED: "zero_without_hint", UNSURE: "abstained_without_hint"}[reply]): 1
+        for name, reply in expected.items()
+        if reply in {UNRELATED, UNSURE}
+    }
+    assert len(found["verdicts"]) == len(found["hints"]) == num_turns, "a model was asked twice"
+    assert found["rejections"] == []
+    batches = sorted({event.id: event for event in found["batches"]}.values(), key=lambda batch: batch.first_offset)
+    packed = [sample_id for batch in batches for sample_id in batch.sample_ids]
+    assert len(packed) == len(set(packed)) == num_samples // 8 * 8
+    assert set(packed) <= set(samples)
+    assert all(before.last_offset < after.first_offset for before, after in pairwise(batches))
+
+
+async def test_nonsense_is_rejected_silence_is_ended_and_sigterm_is_obeyed(kafka, tmp_path):
+    nonsense = open_client_and_send(kafka, b"not an event")
+    await feed(kafka, [0])
+    producer = EventProducer(kafka, "test")
+    await producer.send(ACTIONS, action("lonely", conversation="c-lonely"))
+    await producer.close()
+    with processors(kafka, tmp_path, {"next_state_timeout_s": 1.0, "seal_after_s": 1.0}) as running:
+        until(lambda: num_ids(kafka, SKIPS) == 1, "what nobody answered is skipped")
+        until(lambda: num_ids(kafka, BATCHES) == 1, "what waits too long is sealed")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=10) == 0
+    found = recorded(kafka, NEXT_STATES, *DERIVED)
+    assert [(skip.action_id, skip.reason) for skip in found["skips"]] == [("lonely", "no_next_state")]
+    (end,) = [event for event in found["next-states"] if event.kind == "ended"]
+    assert end.time_ms == action().time_ms + 1_000
+    assert [(batch.sealed_by, len(batch.sample_ids)) for batch in found["batches"]] == [("time", 1)]
+    (rejection,) = found["rejections"]
+    assert (rejection.topic, rejection.partition, rejection.offset) == nonsense
+    assert rejection.value_preview == "not an event"
+
+
+def open_client_and_send(kafka, value):
+    """A record by a producer that knows nothing of events; returns its place."""
+    places = []
+    client = open_client(Producer, kafka, PRODUCER)
+    client.produce(
+        kafka.topic("actions"),
+        key=b"c-0",
+        value=value,
+        on_delivery=lambda _, message: places.append(("actions", message.partition(), message.offset())),
+    )
+    client.flush(10)
+    return places[0]
+
+
+def test_without_a_broker_the_processors_end_with_one_sentence(tmp_path):
+    nowhere = KafkaConfig(bootstrap_servers="127.0.0.1:1", topic_prefix="t.")
+    with processors(nowhere, tmp_path, {}) as running:
+        assert running.process.wait(timeout=60) == 1
+    assert "BrokerUnavailableError: The processors could not start on Kafka" in (tmp_path / "log").read_text()

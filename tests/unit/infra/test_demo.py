@@ -1,0 +1,116 @@
+"""The demo's own logic: the rule, the user, the verdict on itself. The real run is `make demo`."""
+
+import httpx
+import openai
+import pytest
+
+from infra.demo.display import rows
+from infra.demo.evaluate import Evaluation
+from infra.demo.questions import ASKED, HELD_OUT
+from infra.demo.report import Findings
+from infra.demo.user import COMPLAINTS, ScriptedUser, Tally, follows_rule
+from infra.demo.watch import Observed
+from schemas import events as e
+from tests.example_events import EXAMPLES
+
+LIST = "Here are some tips:\n\n1. Go to bed early\n2. Avoid coffee"
+PROSE = "Go to bed at the same time each day, and avoid coffee in the evening."
+
+
+@pytest.mark.parametrize("answer", [LIST, "- one\n- two", "* star", "This is **bold**.", "# Heading\ntext", "a\n• b"])
+def test_lists_bold_and_headings_break_the_rule(answer: str) -> None:
+    assert not follows_rule(answer)
+
+
+@pytest.mark.parametrize("answer", [PROSE, "In 2024. it rained", "3 * 4 = 12 is well-known", ""])
+def test_plain_sentences_follow_the_rule(answer: str) -> None:
+    assert follows_rule(answer)
+
+
+def test_no_held_out_question_is_ever_asked() -> None:
+    assert len(HELD_OUT) >= 32
+    assert not set(HELD_OUT) & set(ASKED)
+    assert len(set(HELD_OUT)) == len(HELD_OUT)
+
+
+class Policy:
+    """An OpenAI endpoint that streams the given answers, one per request, and keeps what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.headers: list[httpx.Headers] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        import orjson
+
+        self.asked.append(orjson.loads(request.content)["messages"][-1]["content"])
+        self.headers.append(request.headers)
+        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+        delta = {"index": 0, "delta": {"content": self.answers.pop(0)}, "finish_reason": "stop"}
+        body = b"data: " + orjson.dumps({**chunk, "choices": [delta]}) + b"\n\ndata: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+
+async def converse(policy: Policy, seed: str) -> Tally:
+    transport = httpx.AsyncClient(transport=httpx.MockTransport(policy))
+    async with openai.AsyncOpenAI(base_url="http://policy/v1", api_key="none", http_client=transport) as client:
+        tally = Tally()
+        await ScriptedUser(client, "m", 0.7, tally, seed).converse()
+        return tally
+
+
+async def test_an_unhappy_user_complains_once_and_says_nothing_of_the_rule_in_any_header() -> None:
+    policy = Policy(LIST, LIST)
+    tally = await converse(policy, "0")
+    assert policy.asked[0] in ASKED
+    assert policy.asked[1:] == [policy.asked[1]]
+    assert policy.asked[1] in COMPLAINTS
+    assert tally.answers == [False]
+    assert not [
+        name for headers in policy.headers for name in headers if name.startswith("x-") and "stainless" not in name
+    ]
+
+
+async def test_a_happy_user_thanks_or_asks_on() -> None:
+    policy = Policy(*[PROSE] * 50)
+    tally = await converse(policy, "0")
+    assert all(tally.answers)
+    assert tally.requests == len(tally.answers) + 1  # the last request is the thanks
+    assert not set(policy.asked) & set(COMPLAINTS)
+
+
+def findings(before: int, after: int, *, version: int = 3, failures: tuple[str, ...] = ()) -> Findings:
+    def evaluation(num_good: int) -> Evaluation:
+        answers = {question: PROSE if i < num_good else LIST for i, question in enumerate(HELD_OUT)}
+        return Evaluation(answers=answers, failures=())
+
+    return Findings(
+        before=evaluation(before),
+        after=evaluation(after),
+        version=version,
+        num_updates=version,
+        learning_s=1.0,
+        num_requests=100,
+        failures=failures,
+    )
+
+
+def test_the_demo_says_which_of_its_claims_did_not_hold() -> None:
+    assert findings(16, 24).shortcomings == ()
+    assert "rose by 0.22" in findings(16, 23).shortcomings[0]
+    assert "no new version" in findings(16, 24, version=0).shortcomings[0]
+    assert "1 requests failed, the first with: boom" in findings(16, 24, failures=("boom",)).shortcomings[0]
+
+
+def test_an_unanswered_held_out_question_counts_as_not_following_the_rule() -> None:
+    assert Evaluation(answers={HELD_OUT[0]: PROSE}, failures=("away",) * 31).compliance == 1 / 32
+
+
+def test_the_display_counts_each_kind_of_event() -> None:
+    observed = Observed()
+    for event in EXAMPLES:
+        observed.see(event, "checkpoints" if isinstance(event, e.CheckpointPublished) else "other")
+    shown = dict(rows(observed, Tally(answers=[True, False])))
+    assert shown["compliance so far"] == "0.50 of 2; newest 0.50 of 2"
+    assert shown["last checkpoint"].startswith("version ")
