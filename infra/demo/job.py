@@ -33,6 +33,7 @@ TEMPERATURE = 0.7  # what users of small models set; answers vary, and some brea
 MAX_LEARNING_S = 600.0  # on two cores six versions take about half of it
 MAX_START_COMPLIANCE = 0.7  # above it there is too little left to show
 SHOW_EVERY_S = 1.0
+WIDTH_IN_A_FILE = 120  # characters; a terminal says its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def run_demo(settings: Settings, *, seed: int) -> int:
     Raises:  FatalError: the stack cannot run here, or a demo is running in this home already.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH_IN_A_FILE)
     started_s = time.monotonic()
 
     def report(line: str) -> None:

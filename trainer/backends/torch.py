@@ -91,13 +91,13 @@ class TorchBackend:
         loss.backward()  # type: ignore[no-untyped-call]
 
     def step(self, num_turns: int) -> float:
-        """One AdamW step along the mean gradient, clipped; a gradient that is not finite moves nothing."""
+        """One AdamW step along the mean gradient, clipped; a gradient that is 0 or not finite moves nothing."""
         for weight in self._trained.values():
             if weight.grad is not None:
                 weight.grad.div_(num_turns)
         norm = float(torch.nn.utils.clip_grad_norm_(self._trained.values(), self._max_grad_norm))
         is_finite = norm < float("inf")  # False for NaN, too
-        if is_finite:
+        if is_finite and norm > 0:  # at 0 AdamW would still move on, by the momentum of earlier batches
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         if not is_finite:
