@@ -40,7 +40,6 @@ def _train_judge(settings: Settings, home: Home, report: Callable[[str], None]) 
     report("Training the judge's classifier (once, about half a minute)")
     from serving.judges.factory import make_judge
 
-    home.judge.mkdir(parents=True, exist_ok=True)
     make_judge(settings.judge, home.judge)
 
 

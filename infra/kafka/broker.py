@@ -91,6 +91,7 @@ class Broker:
             )
 
     def properties(self) -> str:
+        """The text of server.properties."""
         settings = {
             "process.roles": "broker,controller",
             "node.id": 1,

@@ -1,5 +1,6 @@
 """The processors as a real process on a real broker: killed, fed nonsense, stopped."""
 
+import asyncio
 import json
 import os
 import signal
@@ -118,7 +119,7 @@ async def test_sigkill_at_any_moment_loses_nothing_and_makes_nothing_twice(kafka
             running.wait_until_running()
             before = num_ids(kafka, VERDICTS)
             until(lambda before=before: num_ids(kafka, VERDICTS) > before, "the processors make progress")
-            time.sleep(0.3 * kill)
+            await asyncio.sleep(0.3 * kill)
         await feed(kafka, range(num_turns, num_turns + 50))
         num_turns += 50
     num_samples = num_turns * 3 // 5
