@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outlines_core.fsm.outlines_core_rs import build_regex_from_schema
+from outlines_core.json_schema import build_regex_from_schema
 
 from schemas.messages import canonical_json
 from serving.openai_errors import ApiError
