@@ -4,14 +4,15 @@
     transitions ──► AssessStage ──► verdicts, hints, skips
     samples ──► PackStage ──► batches
 
-Owns the Faust app: partitions, committed offsets, the two tables with their changelogs. Faust acknowledges nothing by
-itself here: a record's offset may be committed once its stage is done with it, and no sooner. Tables are kept in
-memory and restored from their changelogs; a row counts as set when the broker has it in the changelog. (Faust's own
-`table[key] = value` and its RocksDB store change the local copy first, which may then be ahead of the changelog.)
+Owns the Faust app: group membership, delivery, the two tables with their changelogs. Three things are not left to
+Faust 0.15, which can lose records by them: it clears its queues when it resumes, also of what is delivered already
+(`_FlowControl`); its commits may pass unfinished records (progress.py decides instead); and a change to a table is
+visible before its changelog has it (`_Table.put` waits for the broker first; a start restores the copy in memory).
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import ssl
 import time
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types import TP
+from mode.utils.queues import FlowControlEvent
 
 from processors.assess_stage import AssessStage
 from processors.config import ProcessorsConfig
@@ -29,14 +32,14 @@ from processors.lifetime import live
 from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import HintExtractor, Judge, Renderer
-from processors.pump import Delivery, Pump
+from processors.pump import Pump
 from processors.turn_stage import TurnStage
 from schemas.errors import BrokerUnavailableError, RetryableError, SettingsError
 from schemas.events import Event
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.producer import EventProducer
-from streams.recorded import record_of
+from streams.recorded import Recorded, record_of
 from streams.topics import (
     ACTIONS,
     CONVERSATION_PARTITIONS,
@@ -51,6 +54,7 @@ from streams.topics import (
 
 INSTANCE = "processors"
 MAX_SWEEP_S = 10.0
+COMMIT_S = 1.0
 RETRY_S = 1.0
 TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
 _LOGGER = logging.getLogger(__name__)
@@ -121,13 +125,29 @@ class _Worker:
             raise BrokerUnavailableError(message) from error
 
     def parts(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Pumps, sweeper, and the watch on Faust."""
-        return [*(pump.run() for pump in self._pumps), self._sweep(), self._watch()]
+        """Pumps, commits, sweeper, and the watch on Faust."""
+        return [*(pump.run() for pump in self._pumps), self._commit_often(), self._sweep(), self._watch()]
 
     async def stop(self) -> None:
         """Commit what is done and leave the group."""
+        try:
+            await self._commit()
+        except Exception as error:  # then those records are read again
+            _LOGGER.warning("could not commit at the stop: %s: %s", type(error).__name__, error)
         await self._app.stop()
         await self._producer.close()
+
+    async def _commit_often(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_S)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        for pump in self._pumps:
+            offsets = pump.progress.committable()
+            places = {TP(self._kafka.topic(topic), number): offset for (topic, number), offset in offsets.items()}
+            if places and await self._app.consumer._commit(places):  # noqa: SLF001 - Faust has no other way
+                pump.progress.committed(offsets)
 
     async def _sweep(self) -> None:
         interval_s = min(MAX_SWEEP_S, self._config.next_state_timeout_s / 4)
@@ -142,19 +162,17 @@ class _Worker:
 
     def _pump(self, pump: Pump, *topics: Topic) -> Pump:
         names = [self._kafka.topic(topic.name) for topic in topics]
-        channel = self._app.topic(*names, key_serializer="raw", value_serializer="raw")
+        channel = self._app.topic(*names, key_serializer="raw", value_serializer="raw", acks=False)
 
         async def deliver(stream: Any) -> None:
-            stream.enable_acks = False  # by the pump, when the stage is done
             async for event in stream.events():
-                await pump.put(self._delivery(event))
+                await pump.put(self._record(event.message))
 
         self._app.agent(channel, name=topics[0].name)(deliver)
         return pump
 
-    def _delivery(self, event: Any) -> Delivery:
-        message = event.message
-        record = record_of(
+    def _record(self, message: Any) -> Recorded:
+        return record_of(
             self._kafka,
             topic=message.topic,
             partition=message.partition,
@@ -164,7 +182,6 @@ class _Worker:
             key=message.key,
             value=message.value,
         )
-        return Delivery(record=record, acknowledge=event.ack)
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         for pump in self._pumps:
@@ -179,6 +196,20 @@ class _Worker:
                 time.sleep(RETRY_S)
             else:
                 return
+
+
+class _FlowControl(FlowControlEvent):
+    """Queues are cleared when the flow begins again, not when it is told to while it flows."""
+
+    def resume(self) -> None:
+        if not self.is_active():
+            super().resume()
+
+
+class _App(faust.App):  # type: ignore[misc]
+    @functools.cached_property
+    def flow_control(self) -> FlowControlEvent:
+        return _FlowControl(loop=self.loop)
 
 
 class _Table:
@@ -213,7 +244,7 @@ class _Table:
 def _app(kafka: KafkaConfig, home: Path) -> Any:
     if kafka.bootstrap_servers is None:
         raise SettingsError("Setting kafka.bootstrap_servers is empty; name a broker, or let `nextstate up` start one.")
-    app = faust.App(
+    app = _App(
         kafka.topic(INSTANCE),
         broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
         broker_credentials=_credentials(kafka.client),
@@ -225,7 +256,6 @@ def _app(kafka: KafkaConfig, home: Path) -> Any:
         topic_disable_leader=True,
         broker_session_timeout=10.0,  # a killed worker's partitions stand still this long
         broker_heartbeat_interval=2.0,
-        broker_commit_interval=1.0,
         consumer_max_fetch_size=MAX_RECORD_BYTES,
         producer_max_request_size=MAX_RECORD_BYTES,
         producer_compression_type="zstd",

@@ -40,7 +40,7 @@ class EngineConfig(BaseModel):
     admin_api_key: str | None = Field(default=None, repr=False)  # SGLang's --admin-api-key, for adapter control
     connect_timeout_s: PositiveFloat = 5.0  # to open a connection
     token_timeout_s: PositiveFloat = 120.0  # longest silence inside one generation
-    boot_timeout_s: PositiveFloat = 300.0  # from start of the process to healthy
+    boot_timeout_s: PositiveFloat = 600.0  # from start of the process to healthy
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: CUDA where the machine has an NVIDIA GPU, else the CPU
     num_threads: PositiveInt = 1  # threads of one matrix product on a CPU; other processes need cores too
     dtype: str = "float32"  # SGLang's --dtype; bfloat16 on a GPU

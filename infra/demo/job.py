@@ -27,7 +27,7 @@ from infra.settings import Settings
 from infra.stack import Report, Stack, running_stack
 from schemas.errors import FatalError
 
-NUM_USERS = 8  # talking at once; as many answers as the engine decodes side by side on two cores
+NUM_USERS = 12  # talking at once: the engine writes faster side by side, and each more makes samples staler
 NUM_UPDATES = 6  # versions to learn before the second measurement
 TEMPERATURE = 0.7  # what users of small models set; answers vary, and some break the rule
 MAX_LEARNING_S = 600.0  # on two cores six versions take about half of it
