@@ -59,6 +59,11 @@ RETRY_S = 1.0
 TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
 _LOGGER = logging.getLogger(__name__)
 
+_LOG_LEVELS = {
+    "faust": logging.ERROR,  # below that, tables of partitions over many lines
+    "mode": logging.ERROR,
+    "aiokafka": logging.CRITICAL,  # ten errors a second while a broker restarts, which it then gets over
+}
 _CHANGELOG = {
     "max.message.bytes": str(MAX_RECORD_BYTES),
     "segment.bytes": str(64 * 1024 * 1024),  # only closed segments are compacted, and a start reads all that is left
@@ -80,8 +85,8 @@ def run_processors(  # noqa: PLR0917 - one component, all its needs
     Args:    home: folder for Faust's files; heartbeat: touched every second while the worker runs.
     Raises:  RetryableError: the broker is away, or Faust has stopped; start again. FatalError: a setting or topic.
     """
-    for name in ("faust", "mode", "aiokafka"):  # they log tables of partitions over many lines
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
     async def run() -> None:
         await live(_Worker(config, kafka, _Models(judge, extractor, renderer), _app(kafka, home)), heartbeat)

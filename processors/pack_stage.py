@@ -33,7 +33,8 @@ class PackStage:
         self._emitter = emitter
         self._read_log = read_log
         self._open: dict[Place, OpenBatch] = {}
-        self._packed: MutableMapping[str, None] = FIFOCache(MAX_REMEMBERED)  # ids of samples in a batch, open or sealed
+        # Samples in a batch: the offset of its record while the batch is open, None once it is sealed.
+        self._packed: MutableMapping[str, int | None] = FIFOCache(MAX_REMEMBERED)
         self._is_loaded = False
 
     async def handle(self, records: Sequence[Recorded]) -> Sequence[Recorded]:
@@ -59,14 +60,15 @@ class PackStage:
 
     async def _add(self, new: OpenSample) -> list[Recorded]:
         if new.sample.id in self._packed:
-            return [new.record]
+            is_open = self._packed[new.sample.id] == new.record.offset  # the record itself, delivered again
+            return [] if is_open else [new.record]
         done: list[Recorded] = []
         place = (new.record.partition, new.sample.policy)
         if place in self._open and not self._open[place].fits(new):
             done += await self._seal(place, "size")
         batch = self._open.setdefault(place, OpenBatch())
         batch.add(new)
-        self._packed[new.sample.id] = None
+        self._packed[new.sample.id] = new.record.offset
         if len(batch.samples) >= self._config.batch_size:
             done += await self._seal(place, "size")
         return done
@@ -77,6 +79,7 @@ class PackStage:
         content = tuple(each.sample for each in samples)
         await self._emitter.emit([Emission(event=event, cause=samples[-1].record, samples=content)])
         del self._open[place]
+        self._packed.update((each.sample.id, None) for each in samples)
         return [each.record for each in samples]
 
     async def _load(self) -> None:

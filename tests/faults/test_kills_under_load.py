@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.engine, pytest.mark.timeout(900)]
 
 VICTIMS = ("processors", "trainer", "reloader", "gateway")
 BACK_WITHIN_S = 30.0
-NUM_PEOPLE = 3
-BATCH_SIZE = 2
+NUM_PEOPLE = 2
+BATCH_SIZE = 8
 SETTLED_WITHIN_S = 180.0
 QUESTION = "How can I sleep better?"
 COMPLAINT = "No, that is wrong. Please write plain sentences, not a list."
@@ -111,15 +111,15 @@ def recorded(stack: Stack, topic: topics.Topic) -> list[Any]:
 
 
 async def settled(stack: Stack, ledger: Ledger) -> None:
-    """Wait until every acknowledged action became a sample that trained, or a skip."""
+    """Wait until every acknowledged action became a sample or a skip."""
     end_s = time.monotonic() + SETTLED_WITHIN_S
     while time.monotonic() < end_s:
-        done = {event.action_id for topic in (topics.TRAINED, topics.SKIPS) for event in recorded(stack, topic)}
+        done = {event.action_id for topic in (topics.SAMPLES, topics.SKIPS) for event in recorded(stack, topic)}
         if ledger.acknowledged <= done:
             return
         await asyncio.sleep(2)
     missing = ledger.acknowledged - done
-    pytest.fail(f"{len(missing)} of {len(ledger.acknowledged)} actions are neither trained nor skipped: {missing}")
+    pytest.fail(f"{len(missing)} of {len(ledger.acknowledged)} actions are neither sample nor skip: {missing}")
 
 
 async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: Any, home: Home, tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: A
         async with people(ledger, stack.gateway_url):
             took_s = {}
             for victim in VICTIMS:
-                await asyncio.sleep(10)
+                await asyncio.sleep(5)
                 took_s[victim] = await kill_and_time(stack, victim)
-            await asyncio.sleep(10)
+            await asyncio.sleep(5)
         print("seconds from kill -9 to healthy:", {victim: round(value, 1) for victim, value in took_s.items()})
         await settled(stack, ledger)
         actions = {event.id for event in recorded(stack, topics.ACTIONS)}

@@ -42,6 +42,15 @@ async def test_only_samples_in_a_sealed_batch_are_done():
     assert await world.pack_stage.handle(records[2:]) == records[:3]
 
 
+async def test_a_waiting_sample_that_is_delivered_again_still_waits():
+    world = World(ProcessorsConfig(batch_size=3))
+    records = (await packed(3)).log.records["samples"]
+    assert await world.pack_stage.handle(records[:2]) == []
+    assert await world.pack_stage.handle(records[:2]) == []
+    assert await world.pack_stage.handle(records[2:]) == records
+    assert await world.pack_stage.handle(records) == records
+
+
 async def test_policies_in_one_partition_have_batches_of_their_own():
     world = await packed(6, policies=("assistant", "assistant-of-ada"))
     places = {batch.policy: batch for batch in world.log.events(BATCHES)}

@@ -1,4 +1,4 @@
-"""Records are acknowledged when their stage is done with them, and no sooner."""
+"""A stage gets what is delivered; what it is done with may be committed, and no more."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ import pytest
 from processor_world import MemoryLog, action
 
 from processors import pump as pump_module
-from processors.pump import MAX_WAITING, Delivery, Pump
+from processors.pump import MAX_WAITING, Pump
 
 
 class Hoarder:
@@ -38,11 +38,13 @@ async def pumping(stage, max_records=10):
         await asyncio.wait([task])
 
 
-def deliveries(num_records, acknowledged):
+def records(num_records):
     log = MemoryLog()
-    for number in range(num_records):
-        record = log.append(action(f"a-{number}"))
-        yield Delivery(record=record, acknowledge=lambda offset=record.offset: acknowledged.append(offset))
+    return [log.append(action(f"a-{number}")) for number in range(num_records)]
+
+
+def committable(pump):
+    return list(pump.progress.committable().values())
 
 
 async def until(condition):
@@ -51,26 +53,26 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def test_nothing_is_acknowledged_before_the_stage_is_done_with_it():
-    acknowledged, stage = [], Hoarder()
+async def test_nothing_may_be_committed_before_the_stage_is_done_with_it():
+    stage = Hoarder()
     async with pumping(stage) as pump:
-        first, second, third, fourth = deliveries(4, acknowledged)
+        first, second, third, fourth = records(4)
         await pump.put(first)
         await pump.put(second)
         await until(lambda: len(stage.held) == 2)
-        assert acknowledged == []
+        assert committable(pump) == []
         await pump.put(third)
-        await until(lambda: acknowledged)
+        await until(lambda: committable(pump))
         await pump.put(fourth)
         await until(lambda: len(stage.held) == 1)
-        assert acknowledged == [0, 1, 2]
+        assert committable(pump) == [3]
 
 
 async def test_a_stage_gets_what_is_there_at_once_but_never_more_than_it_can_take():
     stage = Hoarder()
     pump = Pump(stage, 4)
-    for delivery in deliveries(9, []):
-        await pump.put(delivery)
+    for record in records(9):
+        await pump.put(record)
     task = asyncio.create_task(pump.run())
     await until(lambda: sum(stage.batches) == 9)
     task.cancel()
@@ -84,25 +86,40 @@ async def test_an_idle_stage_is_still_called(monkeypatch):
         await until(lambda: stage.batches[:2] == [0, 0])
 
 
-async def test_after_partitions_moved_the_stage_starts_afresh_and_old_records_are_not_acknowledged():
-    acknowledged, stage = [], Hoarder()
+async def test_after_partitions_moved_the_stage_starts_afresh_from_what_is_delivered_then():
+    stage = Hoarder()
     async with pumping(stage) as pump:
-        old, *new = deliveries(4, acknowledged)
-        await pump.put(old)
+        all_records = records(4)
+        await pump.put(all_records[0])
         await until(lambda: stage.held)
+        await pump.put(all_records[1])
         pump.partitions_moved()
-        for delivery in new:
-            await pump.put(delivery)
-        await until(lambda: len(acknowledged) == 3)
-    assert acknowledged == [1, 2, 3]
+        for record in all_records[:3]:  # from the committed offset again
+            await pump.put(record)
+        await until(lambda: committable(pump))
+        assert committable(pump) == [3]
     assert stage.num_resets == 1
+
+
+async def test_what_a_stage_finishes_after_partitions_moved_is_not_committed():
+    class Slow(Hoarder):
+        async def handle(self, records):
+            await asyncio.sleep(0.05)
+            return records
+
+    async with pumping(Slow()) as pump:
+        await pump.put(records(1)[0])
+        await asyncio.sleep(0.02)
+        pump.partitions_moved()
+        await asyncio.sleep(0.1)
+        assert committable(pump) == []
 
 
 async def test_a_consumer_that_is_faster_than_the_stage_waits():
     pump = Pump(Hoarder(), 1)
-    many = list(deliveries(MAX_WAITING + 1, []))
-    for delivery in many[:-1]:
-        await pump.put(delivery)
+    many = records(MAX_WAITING + 1)
+    for record in many[:-1]:
+        await pump.put(record)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(pump.put(many[-1]), 0.05)
 
