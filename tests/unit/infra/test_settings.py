@@ -37,10 +37,10 @@ def test_the_file_beats_defaults_and_options_beat_the_file() -> None:
 
 
 def test_option_values_are_toml_or_plain_text() -> None:
-    settings = load("", "policy=plain", "engine.extra_args=['--tp', '2']", "judge.min_confidence=0.5")
+    settings = load("", "policy=plain", "engine.extra_args=['--tp', '2']", "gateway.default_top_p=0.5")
     assert settings.policy == "plain"
     assert settings.engine.extra_args == ("--tp", "2")
-    assert settings.judge.min_confidence == 0.5
+    assert settings.gateway.default_top_p == 0.5
 
 
 def test_librdkafka_settings_keep_their_dots() -> None:
