@@ -1,1 +1,5 @@
-"""From recorded events to batches: join, assess, credit, build, pack. Pure functions; app.py alone knows Faust."""
+"""From recorded events to batches: join, assess, credit, build, pack.
+
+Start reading at advance.py (what one more record about a turn brings about), then pack.py. Stages make that durable and
+pumps feed them; app.py, the only file that knows Faust, runs all of it.
+"""

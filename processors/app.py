@@ -11,12 +11,10 @@ visible before its changelog has it (`_Table.put` waits for the broker first; a 
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 import ssl
-import time
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +31,10 @@ from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import HintExtractor, Judge, Renderer
 from processors.pump import Pump
+from processors.recall import log_of
 from processors.turn_stage import TurnStage
 from schemas.errors import BrokerUnavailableError, RetryableError, SettingsError
-from schemas.events import Event
 from streams.config import KafkaConfig
-from streams.consumer import read_all
 from streams.producer import EventProducer
 from streams.recorded import Recorded, record_of
 from streams.topics import (
@@ -55,7 +52,7 @@ from streams.topics import (
 INSTANCE = "processors"
 MAX_SWEEP_S = 10.0
 COMMIT_S = 1.0
-RETRY_S = 1.0
+MAX_ROW_BYTES = 2 * MAX_RECORD_BYTES  # a row of a table holds a record of the largest size and a little more
 TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
 _LOGGER = logging.getLogger(__name__)
 
@@ -65,7 +62,7 @@ _LOG_LEVELS = {
     "aiokafka": logging.CRITICAL,  # ten errors a second while a broker restarts, which it then gets over
 }
 _CHANGELOG = {
-    "max.message.bytes": str(MAX_RECORD_BYTES),
+    "max.message.bytes": str(MAX_ROW_BYTES),
     "segment.bytes": str(64 * 1024 * 1024),  # only closed segments are compacted, and a start reads all that is left
     "min.cleanable.dirty.ratio": "0.2",
 }
@@ -112,21 +109,24 @@ class _Worker:
         emitter = Emitter(self._producer, INSTANCE)
         open_turns = OpenTurns(_Table(app, "open-actions"), _Table(app, "open-turns"))
         self._turns = TurnStage(config, models.renderer, open_turns, emitter)
-        assess = AssessStage(config, models.judge, models.extractor, emitter, self._read_log)
-        pack = PackStage(config, emitter, self._read_log)
+        assess = AssessStage(config, models.judge, models.extractor, emitter, log_of(kafka))
+        pack = PackStage(config, emitter, log_of(kafka))
         self._pumps = [
             self._pump(Pump(self._turns, TURN_RECORDS), ACTIONS, NEXT_STATES, VERDICTS, HINTS),
             self._pump(Pump(assess, config.judge_batch), TRANSITIONS),
             self._pump(Pump(pack, config.batch_size), SAMPLES),
         ]
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        app.on_rebalance_complete.connect(self._on_restored, weak=False)
 
     async def start(self) -> None:
         """Join the group and restore the tables."""
         try:
             await self._app.start()
         except Exception as error:
-            message = f"The processors could not start on Kafka: {type(error).__name__}: {error}"
+            message = (
+                f"The processors could not start on Kafka ({error}); see [kafka]: is the broker up, may we log in?"
+            )
             raise BrokerUnavailableError(message) from error
 
     def parts(self) -> Sequence[Coroutine[Any, Any, None]]:
@@ -192,15 +192,8 @@ class _Worker:
         for pump in self._pumps:
             pump.partitions_moved()
 
-    def _read_log(self, topics: Sequence[Topic], since_ms: int | None) -> Iterator[Event]:
-        while True:
-            try:
-                yield from (record.event for record in read_all(self._kafka, topics, since_ms=since_ms) if record.event)
-            except BrokerUnavailableError as error:  # what was read already may come again
-                _LOGGER.warning("%s", error)
-                time.sleep(RETRY_S)
-            else:
-                return
+    async def _on_restored(self, *_: Any, **__: Any) -> None:
+        self._turns.reset()
 
 
 class _FlowControl(FlowControlEvent):
@@ -239,7 +232,11 @@ class _Table:
     async def put(self, partition: int, key: str, value: bytes | None) -> None:
         raw = key.encode()
         sent = self._table.send_changelog(partition, raw, value, value_serializer="raw")
-        await asyncio.shield(sent)  # at a stop Faust still waits for it: a cancelled one would never come
+        try:
+            await asyncio.shield(sent)  # at a stop Faust still waits for it: a cancelled one would never come
+        except Exception as error:
+            message = f"Kafka did not take a row of the processors' tables: {type(error).__name__}: {error}"
+            raise BrokerUnavailableError(message) from error
         if value is None:
             self._table.data.pop(raw, None)
         else:
@@ -249,20 +246,22 @@ class _Table:
 def _app(kafka: KafkaConfig, home: Path) -> Any:
     if kafka.bootstrap_servers is None:
         raise SettingsError("Setting kafka.bootstrap_servers is empty; name a broker, or let `nextstate up` start one.")
+    folder = home / "faust"
+    folder.mkdir(parents=True, exist_ok=True)
     app = _App(
         kafka.topic(INSTANCE),
         broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
         broker_credentials=_credentials(kafka.client),
         store="memory://",
-        datadir=str(home / "faust"),
+        datadir=str(folder),
         processing_guarantee="at_least_once",  # Faust's exactly_once is not; ids make repeats harmless
         topic_partitions=CONVERSATION_PARTITIONS,
         topic_replication_factor=kafka.replication_factor,
         topic_disable_leader=True,
         broker_session_timeout=10.0,  # a killed worker's partitions stand still this long
         broker_heartbeat_interval=2.0,
-        consumer_max_fetch_size=MAX_RECORD_BYTES,
-        producer_max_request_size=MAX_RECORD_BYTES,
+        consumer_max_fetch_size=MAX_ROW_BYTES,
+        producer_max_request_size=MAX_ROW_BYTES,
         producer_compression_type="zstd",
         stream_buffer_maxsize=256,
         stream_wait_empty=False,  # what a stage still holds is read again; waiting for it would never end
@@ -277,11 +276,7 @@ def _app(kafka: KafkaConfig, home: Path) -> Any:
 def _credentials(client: dict[str, str]) -> Any:
     """Faust's form of librdkafka's security settings; None for a plain broker."""
     protocol = client.get("security.protocol", "plaintext").lower()
-    context: ssl.SSLContext | None = None
-    if protocol in {"ssl", "sasl_ssl"}:
-        context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
-        with contextlib.suppress(KeyError):
-            context.load_cert_chain(client["ssl.certificate.location"], client.get("ssl.key.location"))
+    context = _tls(client) if protocol in {"ssl", "sasl_ssl"} else None
     if protocol == "ssl":
         return faust.SSLCredentials(context)
     if protocol.startswith("sasl_"):
@@ -292,3 +287,14 @@ def _credentials(client: dict[str, str]) -> Any:
             ssl_context=context,
         )
     return None
+
+
+def _tls(client: dict[str, str]) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
+        if certificate := client.get("ssl.certificate.location"):
+            context.load_cert_chain(certificate, client.get("ssl.key.location"), client.get("ssl.key.password"))
+    except OSError as error:  # ssl.SSLError is one
+        message = f"The files that ssl.*.location in [kafka.client] name cannot be used: {error}."
+        raise SettingsError(message) from error
+    return context

@@ -17,7 +17,8 @@ from processors.assess import STAGE, extract_all, judge_all, skip_ended
 from processors.config import ProcessorsConfig
 from processors.emit import Emission
 from processors.ports import HintExtractor, Judge
-from processors.stage import MAX_REMEMBERED, Emits, ReadLog, rejections
+from processors.recall import MAX_REMEMBERED, ReadLog
+from processors.stage import Emits, rejections
 from schemas.events import HintExtracted, TransitionJoined, VerdictReached
 from streams.recorded import Recorded
 from streams.topics import HINTS, VERDICTS
@@ -42,12 +43,12 @@ class AssessStage:
         if not records:
             return records
         await self._emitter.emit(rejections(records, STAGE))
-        causes = {record.event.id: record for record in records if isinstance(record.event, TransitionJoined)}
-        transitions = [record.event for record in causes.values() if isinstance(record.event, TransitionJoined)]
-        skipped = [skip_ended(transition) for transition in transitions if transition.kind == "ended"]
-        await self._emitter.emit([Emission(event=skip, cause=records[0]) for skip in skipped])
+        transitions = {event.id: event for record in records if isinstance(event := record.event, TransitionJoined)}
+        causes = {record.event.id: record for record in records if record.event is not None}
+        ended = [transition for transition in transitions.values() if transition.kind == "ended"]
+        await self._emitter.emit([Emission(event=skip_ended(each), cause=causes[each.id]) for each in ended])
         verdicts = await self._recorded()
-        new = [each for each in transitions if each.kind != "ended" and each.id not in self._done]
+        new = [each for each in transitions.values() if each.kind != "ended" and each.id not in self._done]
         await self._judge_new([each for each in new if each.id not in verdicts], verdicts, causes)
         await self._extract_new([(each, verdicts[each.id]) for each in new], causes)
         return records

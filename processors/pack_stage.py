@@ -17,7 +17,8 @@ from cachetools import FIFOCache
 from processors.config import ProcessorsConfig
 from processors.emit import Emission
 from processors.pack import STAGE, OpenBatch, OpenSample, seal
-from processors.stage import MAX_REMEMBERED, Emits, ReadLog, rejections
+from processors.recall import MAX_REMEMBERED, ReadLog
+from processors.stage import Emits, rejections
 from schemas.events import BatchSealed, SampleBuilt
 from streams.recorded import Recorded
 from streams.topics import BATCHES

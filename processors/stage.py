@@ -4,17 +4,11 @@ The rule that every stage keeps: emit, wait until Kafka has it, then change what
 record done. A record that is not done is read again after a crash.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from processors.emit import Emission, reject
-from schemas.events import Event
 from streams.recorded import Recorded
-from streams.topics import Topic
-
-MAX_REMEMBERED = 200_000  # ids, about 25 MB; records that repeat come within seconds of the first
-
-ReadLog = Callable[[Sequence[Topic], int | None], Iterator[Event]]  # topics, and since when (epoch ms); blocking
 
 
 class Emits(Protocol):

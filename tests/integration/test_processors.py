@@ -189,4 +189,4 @@ def test_without_a_broker_the_processors_end_with_one_sentence(tmp_path):
     nowhere = KafkaConfig(bootstrap_servers="127.0.0.1:1", topic_prefix="t.")
     with processors(nowhere, tmp_path, {}) as running:
         assert running.process.wait(timeout=60) == 1
-    assert "BrokerUnavailableError: The processors could not start on Kafka" in (tmp_path / "log").read_text()
+    assert "BrokerUnavailableError: The processors could not start on Kafka (" in (tmp_path / "log").read_text()
