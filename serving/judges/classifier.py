@@ -48,7 +48,7 @@ def save_classifier(classifier: ReplyClassifier, path: Path) -> None:
 def load_classifier(path: Path) -> ReplyClassifier | None:
     """The classifier of a file; None where there is none that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return ReplyClassifier(
                 weights=arrays["weights"], bias=arrays["bias"], min_confidence=float(arrays["min_confidence"])
             )

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from serving.judges.classifier import SCORES
 from serving.judges.embedding import SentenceEmbedder, find_model
-from serving.judges.features import feature_matrix
+from serving.judges.features import embed_exchanges, feature_matrix
 from serving.judges.lexicon import load_lexicon
 from serving.judges.replies import LabelledReply, read_replies
-from serving.judges.training import build_training_set, cross_validate, train_classifier
+from serving.judges.training import abstention_threshold, build_training_set, cross_validate, fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +85,14 @@ def main(arguments: Sequence[str]) -> None:
     embedder = SentenceEmbedder(find_model())
     replies = read_replies()
     training = build_training_set(replies, embedder)
-    classifier = train_classifier(training)
+    probabilities = cross_validate(training)
+    threshold = abstention_threshold(probabilities)
     if arguments:
         replies = read_replies(Path(arguments[0]))
         exchanges = [reply.exchange for reply in replies]
-        probabilities = classifier.probabilities(feature_matrix(exchanges, embedder, load_lexicon()))
-    else:
-        probabilities = cross_validate(training)
-    sys.stdout.writelines(f"{line}\n" for line in lines(replies, probabilities, classifier.min_confidence))
+        features = feature_matrix(exchanges, embed_exchanges(exchanges, embedder), load_lexicon())
+        probabilities = fit(training, np.arange(len(training.labels))).probabilities(features)
+    sys.stdout.writelines(f"{line}\n" for line in lines(replies, probabilities, threshold))
 
 
 if __name__ == "__main__":

@@ -57,16 +57,28 @@ def own_words(reply: str) -> str:
     return own if len(own) <= _MOST_CHARS else f"{own[: _MOST_CHARS // 2]}\n{own[-_MOST_CHARS // 2 :]}"
 
 
-def feature_matrix(exchanges: Sequence[Exchange], embedder: SentenceEmbedder, lexicon: Lexicon) -> Matrix:
-    """One row per exchange, in order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedExchanges:
+    """What the embedder says of exchanges, whatever the lexicon knows."""
+
+    manner: Matrix  # [N, D], of the replies
+    likeness: Matrix  # [N], cosine similarity of reply and question
+
+
+def embed_exchanges(exchanges: Sequence[Exchange], embedder: SentenceEmbedder) -> EmbeddedExchanges:
+    """The slow part of the features."""
     replies = embedder.embed([own_words(exchange.reply) for exchange in exchanges])
     questions = embedder.embed([exchange.question for exchange in exchanges]).meaning
-    likeness = (replies.meaning * questions).sum(1)
+    return EmbeddedExchanges(manner=replies.manner, likeness=(replies.meaning * questions).sum(1))
+
+
+def feature_matrix(exchanges: Sequence[Exchange], embedded: EmbeddedExchanges, lexicon: Lexicon) -> Matrix:
+    """One row per exchange, in order."""
     described = [
-        list(describe(exchange, lexicon, float(like)).values())
-        for exchange, like in zip(exchanges, likeness, strict=True)
+        list(describe(exchange, lexicon, float(likeness)).values())
+        for exchange, likeness in zip(exchanges, embedded.likeness, strict=True)
     ]
-    return np.hstack([replies.manner * _MANNER_SCALE, np.array(described, np.float32)])
+    return np.hstack([embedded.manner * _MANNER_SCALE, np.array(described, np.float32)])
 
 
 def describe(exchange: Exchange, lexicon: Lexicon, likeness: float) -> dict[str, float]:

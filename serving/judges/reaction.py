@@ -5,19 +5,21 @@ classifier, tool results through patterns. Unsure is an abstention.
 """
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from schemas.events import Message, TransitionJoined
+from schemas.events import TransitionJoined
 from schemas.judgement import Judgement
 from serving.config import JudgeConfig
 from serving.judges.classifier import SCORES, ReplyClassifier
 from serving.judges.embedding import SentenceEmbedder, find_model
-from serving.judges.features import Exchange, feature_matrix
+from serving.judges.features import Exchange, embed_exchanges, feature_matrix
 from serving.judges.lexicon import Lexicon, load_lexicon
-from serving.judges.tool_result import read_tool_result
+from serving.judges.next_state import read_next_state, read_question
+from serving.judges.tool_result import read_tool_results
 from serving.judges.training import classifier_version, load_or_train
 
 
@@ -31,6 +33,7 @@ class ReactionJudge:
         self._embedder = embedder
         self._classifier = classifier
         self._lexicon = lexicon
+        self._reading = threading.Lock()  # the embedder is not for several threads at once
 
     async def judge(self, transitions: Sequence[TransitionJoined]) -> list[Judgement]:
         """One judgement per transition, in order."""
@@ -44,7 +47,9 @@ class ReactionJudge:
     def _read(self, exchanges: Sequence[Exchange]) -> list[Judgement]:
         if not exchanges:
             return []
-        features = feature_matrix(exchanges, self._embedder, self._lexicon)
+        with self._reading:
+            embedded = embed_exchanges(exchanges, self._embedder)
+        features = feature_matrix(exchanges, embedded, self._lexicon)
         return [self._judgement(row) for row in self._classifier.probabilities(features)]
 
     def _judgement(self, probabilities: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Judgement:
@@ -73,17 +78,16 @@ def load_reaction_judge(config: JudgeConfig, cache: Path) -> ReactionJudge:
 
 def read_exchange(transition: TransitionJoined) -> Exchange | None:
     """What the user said to what; None where no user said anything."""
-    reply = _said(transition.next_messages)
+    reply = read_next_state(transition).reply
     if not reply:
         return None
-    return Exchange(question=_said(transition.context), answer=transition.reply.content, reply=reply)
-
-
-def _said(messages: tuple[Message, ...]) -> str:
-    return "\n".join(message.content for message in messages if message.role == "user").strip()
+    return Exchange(question=read_question(transition), answer=transition.reply.content, reply=reply)
 
 
 def _without_user(transition: TransitionJoined) -> Judgement:
     if transition.kind == "ended":
         return Judgement(score=None, votes=(None,), abstention="no next state")
-    return read_tool_result(transition.next_messages, transition.exit_code)
+    results = read_next_state(transition).results
+    if not results and transition.exit_code is None:
+        return Judgement(score=None, votes=(None,), abstention="the reply holds no text")
+    return read_tool_results(results, transition.exit_code)

@@ -6,7 +6,7 @@ Legend: N replies, F features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from schemas.identity import digest_bytes, digest_text
 from serving.judges.classifier import SCORES, ReplyClassifier, load_classifier, save_classifier
 from serving.judges.embedding import Matrix, SentenceEmbedder
-from serving.judges.features import feature_matrix
+from serving.judges.features import embed_exchanges, feature_matrix
 from serving.judges.lexicon import load_lexicon, without_terms
 from serving.judges.replies import LabelledReply, read_replies
 
@@ -50,10 +50,10 @@ class TrainingSet:
 def build_training_set(replies: Sequence[LabelledReply], embedder: SentenceEmbedder) -> TrainingSet:
     """The numbers of labelled replies."""
     exchanges = [reply.exchange for reply in replies]
-    lexicon = load_lexicon()
+    embedded, lexicon = embed_exchanges(exchanges, embedder), load_lexicon()
     return TrainingSet(
-        features=feature_matrix(exchanges, embedder, lexicon),
-        wordless=feature_matrix(exchanges, embedder, without_terms(lexicon)),
+        features=feature_matrix(exchanges, embedded, lexicon),
+        wordless=feature_matrix(exchanges, embedded, without_terms(lexicon)),
         labels=np.array([reply.label for reply in replies]),
         families=tuple(reply.family for reply in replies),
     )
@@ -66,15 +66,17 @@ def fit(training: TrainingSet, rows: npt.NDArray[np.int64]) -> ReplyClassifier:
     in words that no list holds must not look like small talk.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     labels = training.labels[rows]
     weights = np.concatenate([np.ones(len(rows)), np.full(len(rows), _WORDLESS_WEIGHT)])
     model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=2_000)
-    model.fit(
-        np.vstack([training.features[rows], training.wordless[rows]]),
-        np.concatenate([labels, labels]),
-        sample_weight=weights,
-    )
+    with threadpool_limits(1):  # these matrices are small: on a busy machine more threads take ten times as long
+        model.fit(
+            np.vstack([training.features[rows], training.wordless[rows]]),
+            np.concatenate([labels, labels]),
+            sample_weight=weights,
+        )
     return ReplyClassifier(weights=model.coef_.T, bias=model.intercept_, min_confidence=0.0)
 
 
@@ -91,13 +93,14 @@ def cross_validate(training: TrainingSet) -> npt.NDArray[np.float64]:
 
 def train_classifier(training: TrainingSet) -> ReplyClassifier:
     """A classifier of all replies, that abstains on what its cross-validation was least sure of."""
-    confidences = cross_validate(training).max(axis=1)
+    threshold = abstention_threshold(cross_validate(training))
     fitted = fit(training, np.arange(len(training.labels)))
-    return ReplyClassifier(
-        weights=fitted.weights,
-        bias=fitted.bias,
-        min_confidence=float(np.quantile(confidences, 1 - TARGET_COVERAGE)),
-    )
+    return replace(fitted, min_confidence=threshold)
+
+
+def abstention_threshold(probabilities: npt.NDArray[np.float64]) -> float:
+    """The confidence that all but the least sure of these cross-validated answers reach."""
+    return float(np.quantile(probabilities.max(axis=1), 1 - TARGET_COVERAGE))
 
 
 def classifier_version(model: Path) -> str:

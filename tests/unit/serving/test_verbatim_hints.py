@@ -57,5 +57,5 @@ async def test_the_user_outweighs_the_tool_and_the_tools_error_counts_where_nobo
 
 
 async def test_a_paste_is_cut() -> None:
-    (hint,) = (await extracted(Message(role="user", content="why " * 1000))).hints
+    (hint,) = (await extracted(Message(role="user", content="no lists " * 1000))).hints
     assert len(hint) <= MAX_HINT_CHARS
