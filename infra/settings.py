@@ -5,7 +5,6 @@ environment. `run_configured` is the event that records it.
 """
 
 import platform
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from infra.home import default_home
 from infra.secrets import masked
 from processors.config import ProcessorsConfig
+from schemas.clock import now_ms
 from schemas.events import RunConfigured
 from schemas.identity import new_id
 from serving.config import EngineConfig, GatewayConfig, HintsConfig, JudgeConfig, ReloadConfig
@@ -57,7 +57,7 @@ def run_configured(settings: Settings) -> RunConfigured:
     table = masked(settings.model_dump(mode="json"))
     return RunConfigured(
         id=new_id(),
-        time_ms=time.time_ns() // 1_000_000,
+        time_ms=now_ms(),
         policy=settings.policy,
         settings=orjson.dumps(table, option=orjson.OPT_SORT_KEYS).decode(),
         versions={"python": platform.python_version()} | {name: version(name) for name in RECORDED_VERSIONS},

@@ -6,7 +6,6 @@ once: they meet only through topics, so none waits for another. An external brok
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from infra.prepare import prepare
 from infra.run_file import RunFile, RunState
 from infra.settings import Settings, run_configured
 from infra.supervisor import Supervisor
+from schemas.clock import now_ms
 from streams.admin import create_topics, verify_topics, wait_for_broker
 from streams.config import KafkaConfig
 from streams.producer import EventProducer
@@ -96,7 +96,7 @@ def _broker(settings: Settings, jars: tuple[Path, ...]) -> Broker:
 def _run_state(settings: Settings) -> RunState:
     return RunState(
         pid=os.getpid(),
-        started_ms=time.time_ns() // 1_000_000,
+        started_ms=now_ms(),
         policy=settings.policy,
         bootstrap_servers=str(settings.kafka.bootstrap_servers),
         topic_prefix=settings.kafka.topic_prefix,

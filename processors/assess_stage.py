@@ -8,7 +8,6 @@ Consumes `transitions`, produces `verdicts`, `hints`, and `skips` for what ended
 """
 
 import asyncio
-import time
 from collections.abc import MutableMapping, Sequence
 
 from cachetools import FIFOCache
@@ -19,6 +18,7 @@ from processors.emit import Emission
 from processors.ports import HintExtractor, Judge
 from processors.recall import MAX_REMEMBERED, ReadLog
 from processors.stage import Emits, rejections
+from schemas.clock import Clock, now_ms
 from schemas.events import HintExtracted, TransitionJoined, VerdictReached
 from streams.recorded import Recorded
 from streams.topics import HINTS, VERDICTS
@@ -28,13 +28,21 @@ class AssessStage:
     """Turns transitions into verdicts and hints (a `Stage`)."""
 
     def __init__(
-        self, config: ProcessorsConfig, judge: Judge, extractor: HintExtractor, emitter: Emits, read_log: ReadLog
+        self,
+        config: ProcessorsConfig,
+        judge: Judge,
+        extractor: HintExtractor,
+        emitter: Emits,
+        read_log: ReadLog,
+        *,
+        clock: Clock = now_ms,
     ) -> None:
         self._config = config
         self._judge = judge
         self._extractor = extractor
         self._emitter = emitter
         self._read_log = read_log
+        self._clock = clock
         self._verdicts: dict[str, VerdictReached] | None = None  # by transition, until it has its hint; None: not read
         self._done: MutableMapping[str, None] = FIFOCache(MAX_REMEMBERED)  # transitions with verdict and hint
 
@@ -88,7 +96,7 @@ class AssessStage:
 
     def _read(self) -> dict[str, VerdictReached]:
         """Note which transitions have both, as far back as turns are open; returns verdicts that lack their hint."""
-        since_ms = time.time_ns() // 1_000_000 - int(self._config.max_open_age_s * 1000)
+        since_ms = self._clock() - int(self._config.max_open_age_s * 1000)
         verdicts: dict[str, VerdictReached] = {}
         hinted: set[str] = set()
         for event in self._read_log((VERDICTS, HINTS), since_ms):

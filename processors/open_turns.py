@@ -6,7 +6,6 @@ Consumes drafts, produces durable rows; unblocks the stage when a draft's last r
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from processors.turns import Draft, Turn
+from schemas.clock import Clock, now_ms
 from schemas.events import ActionTaken
 
 _TURN = msgspec.json.Decoder(Turn)
@@ -44,9 +44,10 @@ class _Entry:
 class OpenTurns:
     """What is known of open turns (`turns.Known`). `load` before the first use, and again when partitions move."""
 
-    def __init__(self, actions: Table, turns: Table) -> None:
+    def __init__(self, actions: Table, turns: Table, *, clock: Clock = now_ms) -> None:
         self._actions = actions
         self._turns = turns
+        self._clock = clock
         self._index: dict[str, _Entry] = {}  # in order of arrival
         self.num_bytes = 0
 
@@ -102,7 +103,7 @@ class OpenTurns:
         num_bytes = sum(len(table.get(action_id) or b"") for table in (self._actions, self._turns))
         self.num_bytes += num_bytes
         self._index[action_id] = _Entry(
-            since_ms=min(turn.since_ms, time.time_ns() // 1_000_000),  # a clock that is ahead keeps nothing longer
+            since_ms=min(turn.since_ms, self._clock()),  # a clock that is ahead keeps nothing longer
             partition=turn.partition,
             num_bytes=num_bytes,
             awaits_next_state=turn.awaits_next_state,

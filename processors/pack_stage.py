@@ -8,7 +8,6 @@ Consumes `samples`, produces `batches`.
 """
 
 import asyncio
-import time
 from collections.abc import MutableMapping, Sequence
 from typing import Literal
 
@@ -19,6 +18,7 @@ from processors.emit import Emission
 from processors.pack import STAGE, OpenBatch, OpenSample, seal
 from processors.recall import MAX_REMEMBERED, ReadLog
 from processors.stage import Emits, rejections
+from schemas.clock import Clock, now_ms
 from schemas.events import BatchSealed, SampleBuilt
 from streams.recorded import Recorded
 from streams.topics import BATCHES
@@ -29,10 +29,11 @@ Place = tuple[int, str]  # samples partition, policy
 class PackStage:
     """Collects samples into batches (a `Stage`)."""
 
-    def __init__(self, config: ProcessorsConfig, emitter: Emits, read_log: ReadLog) -> None:
+    def __init__(self, config: ProcessorsConfig, emitter: Emits, read_log: ReadLog, *, clock: Clock = now_ms) -> None:
         self._config = config
         self._emitter = emitter
         self._read_log = read_log
+        self._clock = clock
         self._open: dict[Place, OpenBatch] = {}
         # Samples in a batch: the offset of its record while the batch is open, None once it is sealed.
         self._packed: MutableMapping[str, int | None] = FIFOCache(MAX_REMEMBERED)
@@ -48,7 +49,7 @@ class PackStage:
                 done += await self._add(OpenSample(sample=record.event, record=record))
             else:
                 done.append(record)
-        overdue_ms = time.time_ns() // 1_000_000 - int(self._config.seal_after_s * 1000)
+        overdue_ms = self._clock() - int(self._config.seal_after_s * 1000)
         for place in [place for place, batch in self._open.items() if batch.since_ms() < overdue_ms]:
             done += await self._seal(place, "time")
         return done

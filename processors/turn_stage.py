@@ -6,7 +6,6 @@ table: like everybody else's, its next states take effect when they are read.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from processors.advance import Rules, apply
@@ -17,6 +16,7 @@ from processors.open_turns import OpenTurns
 from processors.ports import Renderer
 from processors.stage import Emits
 from processors.turns import Draft, forget
+from schemas.clock import Clock, now_ms
 from schemas.events import ActionTaken, NextStateObserved
 from schemas.identity import derived_id
 from streams.recorded import Recorded
@@ -40,11 +40,20 @@ def ended(action: ActionTaken, timeout_ms: int) -> NextStateObserved:
 class TurnStage:
     """Keeps open turns and advances them (a `Stage`)."""
 
-    def __init__(self, config: ProcessorsConfig, renderer: Renderer, turns: OpenTurns, emitter: Emits) -> None:
+    def __init__(
+        self,
+        config: ProcessorsConfig,
+        renderer: Renderer,
+        turns: OpenTurns,
+        emitter: Emits,
+        *,
+        clock: Clock = now_ms,
+    ) -> None:
         self._config = config
         self._rules = Rules(renderer=renderer, ambiguous_trains=config.ambiguous_trains)
         self._turns = turns
         self._emitter = emitter
+        self._clock = clock
         self._is_loaded = False
         self._ended: set[str] = set()  # published, not necessarily read yet
 
@@ -68,7 +77,7 @@ class TurnStage:
         if not self._is_loaded:
             return
         timeout_ms = int(self._config.next_state_timeout_s * 1000)
-        waiting = self._turns.unanswered(_now_ms() - timeout_ms)
+        waiting = self._turns.unanswered(self._clock() - timeout_ms)
         self._ended &= {action.id for action in waiting}
         new = [action for action in waiting if action.id not in self._ended]
         await self._emitter.emit([Emission(event=ended(action, timeout_ms)) for action in new])
@@ -86,7 +95,7 @@ class TurnStage:
         return draft
 
     async def _make_room(self, record: Recorded) -> None:
-        oldest_ms = _now_ms() - int(self._config.max_open_age_s * 1000)
+        oldest_ms = self._clock() - int(self._config.max_open_age_s * 1000)
         excess = list(self._turns.excess(max_bytes=self._config.max_open_bytes, before_ms=oldest_ms))
         if not excess:
             return
@@ -99,7 +108,3 @@ class TurnStage:
             draft.merge(forget(draft, action_id, record, why))
         await self._emitter.emit(draft.emissions)
         await self._turns.save(draft)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -6,15 +6,16 @@ ids and of the code's version, so that deriving twice gives one id (design promi
 
 import hashlib
 import secrets
-import time
 from collections.abc import Iterable
+
+from schemas.clock import now_ms
 
 DIGEST_CHARS = 32  # 128 bits: no accidental collision in any log that fits on earth
 
 
-def new_id(now_ms: int | None = None) -> str:
+def new_id(time_ms: int | None = None) -> str:
     """A random id whose text sorts by time: 12 hex digits of epoch milliseconds, 20 random ones."""
-    stamp_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    stamp_ms = now_ms() if time_ms is None else time_ms
     return f"{stamp_ms:012x}{secrets.token_hex(10)}"
 
 

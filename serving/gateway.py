@@ -5,8 +5,7 @@ Dataflow:  POST /v1/chat/completions ──► serving/chat.py ──► ActionT
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -17,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from schemas.clock import Clock, now_ms
 from schemas.errors import NextstateError
 from serving.admission import tenant_of
 from serving.chat import Chat, Served
@@ -30,11 +30,6 @@ from serving.routing import Routes
 from serving.turn import TurnPorts
 
 
-def now_ms() -> int:
-    """The time, as events carry it."""
-    return time.time_ns() // 1_000_000
-
-
 def create_app(
     config: GatewayConfig,
     *,
@@ -43,7 +38,7 @@ def create_app(
     index: ConversationIndex,
     routes: Routes,
     served: Served,
-    clock_ms: Callable[[], int] = now_ms,
+    clock: Clock = now_ms,
 ) -> Starlette:
     """The ASGI application of one gateway."""
     metrics = GatewayMetrics()
@@ -53,7 +48,7 @@ def create_app(
         recording=Recording(recorder, config.when_unrecordable, metrics),
         index=index,
         metrics=metrics,
-        now_ms=clock_ms,
+        now_ms=clock,
         engine_patience_s=config.engine_retry_s,
     )
     chat = Chat(config, ports, routes, served)

@@ -17,13 +17,14 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from schemas.clock import now_ms
 from schemas.errors import MissingRuntimeError
 from schemas.events import ActionTaken, NextStateObserved, PolicyLoaded
 from serving.chat import SHUTDOWN_S, Served
 from serving.config import EngineConfig, GatewayConfig
 from serving.conversation import ConversationIndex
 from serving.engine import SGLangEngine
-from serving.gateway import create_app, now_ms
+from serving.gateway import create_app
 from serving.rendering import ChatRenderer
 from serving.routing import Routes, follow_reloads
 from streams.config import KafkaConfig

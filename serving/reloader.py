@@ -16,6 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
+from schemas.clock import now_ms
 from schemas.errors import CheckpointInvalidError, RejectedError, SettingsError
 from schemas.events import CheckpointPublished, Event, EventRejected, PolicyLoaded
 from schemas.identity import derived_id
@@ -194,7 +195,7 @@ def policy_loaded(offer: Offer, instance: str, load_ms: int) -> PolicyLoaded:
     checkpoint = offer.checkpoint
     return PolicyLoaded(
         id=derived_id(STAGE, CODE_VERSION, ("loaded", checkpoint.id, instance)),
-        time_ms=time.time_ns() // 1_000_000,
+        time_ms=now_ms(),
         policy=checkpoint.policy,
         version=checkpoint.version,
         checkpoint_id=checkpoint.id,

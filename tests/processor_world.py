@@ -5,7 +5,7 @@ letter. `EchoJudge` and `EchoExtractor` do what the next state's words tell them
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from processors.assess_stage import AssessStage
@@ -16,6 +16,7 @@ from processors.pack_stage import PackStage
 from processors.ports import Hints, Judgement
 from processors.stage import Stage
 from processors.turn_stage import TurnStage
+from schemas.clock import Clock, now_ms
 from schemas.events import (
     ActionTaken,
     BatchSealed,
@@ -106,9 +107,9 @@ class MemoryTable:
 class MemoryLog:
     """Every topic, with real records. An `Emits` and a `ReadLog`."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = now_ms) -> None:
+        self.clock = clock
         self.records: dict[str, list[Recorded]] = {topic.name: [] for topic in TOPICS}
-        self.timestamp_ms: Callable[[], int] = lambda: 1_800_000_000_000
 
     def append(self, event: Event, samples: Sequence[Event] = ()) -> Recorded:
         topic = TOPIC_OF_EVENT[type(event)]
@@ -128,7 +129,7 @@ class MemoryLog:
             topic=topic.name,
             partition=partition,
             offset=sum(record.partition == partition for record in there),
-            timestamp_ms=self.timestamp_ms(),
+            timestamp_ms=self.clock(),
             headers=headers,
             key=key,
             value=value,
@@ -163,17 +164,26 @@ class World:
 
     def __init__(self, config: ProcessorsConfig | None = None) -> None:
         self.config = config or ProcessorsConfig(batch_size=2)
-        self.log = MemoryLog()
+        self.now_ms = 1_800_000_000_000
+        self.log = MemoryLog(self.clock)
         self.actions, self.turns = MemoryTable(), MemoryTable()
         self.judge = EchoJudge()
         self.read: dict[str, int] = {}  # records handed out, per topic
         self.restart()
 
+    def clock(self) -> int:
+        return self.now_ms
+
+    def wait(self, duration_s: float) -> None:
+        self.now_ms += int(duration_s * 1000)
+
     def restart(self) -> None:
-        self.open_turns = OpenTurns(self.actions, self.turns)
-        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, self.log)
-        self.assess_stage = AssessStage(self.config, self.judge, EchoExtractor(), self.log, self.log.read)
-        self.pack_stage = PackStage(self.config, self.log, self.log.read)
+        self.open_turns = OpenTurns(self.actions, self.turns, clock=self.clock)
+        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, self.log, clock=self.clock)
+        self.assess_stage = AssessStage(
+            self.config, self.judge, EchoExtractor(), self.log, self.log.read, clock=self.clock
+        )
+        self.pack_stage = PackStage(self.config, self.log, self.log.read, clock=self.clock)
 
     def stage_of(self, topic: Topic) -> Stage:
         return {TRANSITIONS: self.assess_stage, SAMPLES: self.pack_stage}.get(topic, self.turn_stage)

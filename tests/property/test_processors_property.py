@@ -5,7 +5,6 @@ here never answers twice alike, so asking it again where its answer is recorded 
 """
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -196,13 +195,12 @@ def test_every_sample_is_in_at_most_one_batch_and_batches_do_not_overlap(history
 def test_every_action_ends_as_one_sample_or_as_a_skip_that_says_why(history, crash_points):
     conversations, mixed = history
     world = CrashingWorld()
-    world.log.timestamp_ms = lambda: time.time_ns() // 1_000_000 - 60_000
     for event in mixed:
         world.record(event)
 
     async def live():
         await world.survive([], crash_points)
-        world.turn_stage._config = ProcessorsConfig(next_state_timeout_s=1e-6)
+        world.wait(world.config.next_state_timeout_s + 1)
         await world.turn_stage.end_overdue()
         await world.settle()
 

@@ -1,7 +1,5 @@
 """Samples become batches: contiguous, of one policy, each sample once, across crashes."""
 
-import time
-
 import pytest
 from processor_world import World, action, next_state
 
@@ -9,12 +7,9 @@ from processors.config import ProcessorsConfig
 from processors.pack import MAX_BATCH_BYTES, OpenBatch, OpenSample, seal
 from streams.topics import BATCHES, REJECTIONS, SAMPLES
 
-NOW_MS = time.time_ns() // 1_000_000
 
-
-async def packed(num_turns, *, batch_size=3, policies=("assistant",), seal_after_s=3600.0, age_ms=0):
+async def packed(num_turns, *, batch_size=3, policies=("assistant",), seal_after_s=3600.0):
     world = World(ProcessorsConfig(batch_size=batch_size, seal_after_s=seal_after_s))
-    world.log.timestamp_ms = lambda: NOW_MS - age_ms
     for turn in range(num_turns):
         policy = policies[turn % len(policies)]
         world.log.append(action(f"a-{turn}", conversation=f"c-{turn}", policy=policy))
@@ -96,17 +91,13 @@ async def test_a_crash_before_anything_was_remembered_gives_the_same_batch_again
 
 async def test_a_batch_that_waits_too_long_is_sealed_as_it_is_and_says_so():
     world = await packed(4, seal_after_s=60.0)
+    world.wait(60.0)
+    assert await world.pack_stage.handle([]) == []
     assert len(world.log.events(BATCHES)) == 1
-    old = await packed(4, seal_after_s=60.0, age_ms=61_000)
-    assert [(batch.sealed_by, len(batch.sample_ids)) for batch in old.log.events(BATCHES)] == [("size", 3), ("time", 1)]
-
-
-async def test_a_quiet_stage_still_seals_by_time():
-    world = await packed(2, seal_after_s=60.0)
-    world.pack_stage._config = ProcessorsConfig(batch_size=3, seal_after_s=1e-6)
-    done = await world.pack_stage.handle([])
-    assert [record.offset for record in done] == [0, 1]
-    assert offsets(world) == [(0, 1)]
+    world.wait(0.001)
+    assert [record.offset for record in await world.pack_stage.handle([])] == [3]
+    sealed = [(batch.sealed_by, len(batch.sample_ids)) for batch in world.log.events(BATCHES)]
+    assert sealed == [("size", 3), ("time", 1)]
 
 
 async def test_a_batch_is_sealed_early_rather_than_grow_too_large_for_a_record(monkeypatch):

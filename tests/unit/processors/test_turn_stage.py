@@ -1,6 +1,5 @@
 """Turns from first record to sample or skip, in any order, across crashes, and within bounds."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -10,12 +9,9 @@ from processors.config import ProcessorsConfig
 from processors.ports import Judgement
 from streams.topics import ACTIONS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
 
-NOW_MS = time.time_ns() // 1_000_000
-
 
 async def settled(*events, config=None):
     world = World(config)
-    world.log.timestamp_ms = lambda: NOW_MS
     for event in events:
         world.log.append(event)
     await world.settle()
@@ -180,7 +176,7 @@ async def test_turns_of_an_episode_stay_open_for_their_outcome():
 )
 async def test_what_is_forgotten_for_its_age_is_accounted_for_once(events, expected):
     world = await settled(*events)
-    world.turn_stage._config = ProcessorsConfig(max_open_age_s=1e-6)
+    world.wait(world.config.max_open_age_s + 1)
     await provoke(world)
     await provoke(world)
     assert reasons(world) == expected
@@ -196,16 +192,15 @@ async def provoke(world):
 
 async def test_a_turn_whose_judge_never_answers_is_forgotten_as_abstained():
     world = World()
-    world.log.timestamp_ms = lambda: NOW_MS
     await world.turn_stage.handle([world.log.append(action()), world.log.append(next_state())])
-    world.turn_stage._config = ProcessorsConfig(max_open_age_s=1e-6)
+    world.wait(world.config.max_open_age_s + 1)
     await provoke(world)
     assert reasons(world) == ["abstained_without_hint"]
 
 
 async def test_a_next_state_of_an_action_that_never_came_is_rejected_when_it_is_forgotten():
     world = await settled(next_state())
-    world.turn_stage._config = ProcessorsConfig(max_open_age_s=1e-6)
+    world.wait(world.config.max_open_age_s + 1)
     await provoke(world)
     (rejection,) = world.log.events(REJECTIONS)
     assert (rejection.topic, rejection.offset) == ("next-states", 0)
@@ -236,7 +231,7 @@ async def test_the_sweeper_ends_what_has_waited_too_long_and_only_that():
     world = await settled(action(), action("a-2"), next_state("a-2"), action("a-3", turn_type="side"))
     await world.turn_stage.end_overdue()
     assert len(world.log.events(NEXT_STATES)) == 1
-    world.turn_stage._config = ProcessorsConfig(next_state_timeout_s=1e-6)
+    world.wait(world.config.next_state_timeout_s + 1)
     await world.turn_stage.end_overdue()
     await world.turn_stage.end_overdue()
     (end,) = world.log.events(NEXT_STATES)[1:]
@@ -246,7 +241,8 @@ async def test_the_sweeper_ends_what_has_waited_too_long_and_only_that():
 
 
 async def test_two_sweepers_end_a_turn_under_one_id():
-    world = await settled(action(), config=ProcessorsConfig(next_state_timeout_s=1e-6))
+    world = await settled(action())
+    world.wait(world.config.next_state_timeout_s + 1)
     await world.turn_stage.end_overdue()
     world.restart()
     await world.turn_stage.handle([])

@@ -148,7 +148,7 @@ class Bench:
             index=self.index,
             routes=self.routes,
             served=Served(renderer=CharacterRenderer(), base_model="base", context_length=CONTEXT_LENGTH),
-            clock_ms=self.now_ms,
+            clock=self.now_ms,
         )
 
     def now_ms(self) -> int:
