@@ -151,6 +151,23 @@ def judge(settings: Settings, file: Path, as_json: bool) -> int:
     return judge_file(settings, file, as_json)
 
 
+@nextstate.group()
+def bench() -> None:
+    """Measure against a named alternative, in one run."""
+
+
+@bench.command()
+@click.option("--rounds", default=30, show_default=True, type=click.IntRange(min=1), help="Answers from each side.")
+@click.option("--max-tokens", default=24, show_default=True, type=click.IntRange(min=1), help="Of each answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def serve(settings: Settings, rounds: int, max_tokens: int, as_json: bool) -> int:
+    """Time to first token through the gateway of the running stack, and straight from its SGLang."""
+    from infra.commands.bench import show_serve
+
+    return show_serve(settings, rounds=rounds, max_tokens=max_tokens, as_json=as_json)
+
+
 @nextstate.command()
 @configured
 def prepare(settings: Settings) -> None:

@@ -32,6 +32,8 @@ NUM_UPDATES = 6  # versions to learn before the second measurement
 TEMPERATURE = 0.7  # what users of small models set; answers vary, and some break the rule
 MAX_LEARNING_S = 600.0  # on two cores six versions take about half of it
 MAX_START_COMPLIANCE = 0.7  # above it there is too little left to show
+MAX_SETTLING_S = 120.0
+QUIET_S = 3.0  # with no new event in any topic; a join takes a fraction of it
 SHOW_EVERY_S = 1.0
 WIDTH_IN_A_FILE = 120  # characters; a terminal says its own
 
@@ -94,6 +96,7 @@ async def _run(settings: Settings, seed: int, console: Console, report: Report) 
             return 1
         learning_started_s = time.monotonic()
         await _learn(stage)
+        await _settle(stage)
         learning_s = time.monotonic() - learning_started_s
         after = await _measure(stage)
         findings = Findings(
@@ -146,6 +149,17 @@ async def _learn(stage: _Stage) -> None:
             users.create_task(_talk(stage, number, enough))
         await _show_until_learnt(stage)
         enough.set()
+
+
+async def _settle(stage: _Stage) -> None:
+    """Wait until what the users said last is learnt, so that the second measurement is of one version, the last."""
+    deadline_s = time.monotonic() + MAX_SETTLING_S
+    quiet_since_s, num_events = time.monotonic(), -1
+    with stage.console.status("the users have left; what they said last is being learnt"):
+        while (now_s := time.monotonic()) < deadline_s and now_s - quiet_since_s < QUIET_S:
+            if not stage.observed.is_settled or stage.observed.events.total() != num_events:
+                quiet_since_s, num_events = now_s, stage.observed.events.total()
+            await asyncio.sleep(SHOW_EVERY_S)
 
 
 async def _talk(stage: _Stage, number: int, enough: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """The proof at the end: one query over the log, the lineage of the last checkpoint, and the verdict on the demo."""
 
+import os
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -82,7 +83,7 @@ def print_verdict(console: Console, stack: Stack, findings: Findings, seed: int)
         console.print(f"{label:>20}: {value}", highlight=False, markup=False)
     question, first, last = _example(before, after)
     console.print(f"\n{question}\n  version 0: {first}\n  version {findings.version}: {last}", markup=False)
-    home = stack.settings.home
+    home = os.path.relpath(stack.settings.home)
     console.print(f'\nAsk the log: .venv/bin/nextstate query "FROM lineage" --set home={home}', markup=False)
     for sentence in findings.shortcomings:
         console.print(f"not shown: {sentence}", highlight=False, markup=False)

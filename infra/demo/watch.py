@@ -44,6 +44,12 @@ class Observed:
         """Lag of the trainer: sealed batches without a checkpoint yet."""
         return max(0, self.events["batches"] - self.events["checkpoints"])
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether what the log holds has been judged, and the newest checkpoint serves."""
+        newest = 0 if self.checkpoint is None else self.checkpoint.version
+        return not self.waiting_for_judge and not self.waiting_for_training and self.serving_version == newest
+
     def see(self, event: e.Event, topic: str) -> None:
         """Count one event."""
         self.events[topic] += 1

@@ -108,6 +108,18 @@ def test_what_is_said_in_chat_can_be_queried_and_walked(up: CommandLine) -> None
     assert up("status").stdout.count("healthy") == 5
 
 
+def test_the_gateway_is_timed_beside_its_engine(up: CommandLine) -> None:
+    told = up("bench", "serve", "--rounds", "2", "--max-tokens", "4", "--json")
+    assert told.returncode == 0, told.stderr
+    table = json.loads(told.stdout)
+    assert 0 < table["gateway"]["first_token_ms"] < table["gateway"]["whole_answer_ms"]
+    assert 0 < table["engine"]["first_token_ms"] < table["engine"]["whole_answer_ms"]
+    sides = json.loads(
+        up("query", "SELECT turn_type, count(*) AS n FROM actions GROUP BY 1 ORDER BY 1", "--json").stdout
+    )
+    assert sides == [{"turn_type": "main", "n": 2}, {"turn_type": "side", "n": 4}]
+
+
 def test_sql_that_is_not_a_question_is_refused(up: CommandLine) -> None:
     refused = up("query", "DROP TABLE actions")
     assert refused.returncode == 2
@@ -140,7 +152,7 @@ def test_down_leaves_nothing(up: CommandLine) -> None:
 
 
 def test_nothing_outlives_a_killed_supervisor_and_the_log_does(up: CommandLine) -> None:
-    assert up.status()["counts"]["actions"] == 2
+    assert up.status()["counts"]["actions"] == 6
     pids = up.pids()
     os.kill(pids["supervisor"], signal.SIGKILL)
     assert eventually(lambda: not any(alive(pid) for pid in pids.values()), GONE_WITHIN_S)

@@ -113,7 +113,9 @@ class TorchBackend:
     def export_adapter(self, folder: Path) -> None:
         """Writes the two files of a PEFT adapter; equal weights give equal bytes."""
         save_file(dict(self.adapter()), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        lora = self._model.peft_config[_PEFT_NAME].to_dict() | {"inference_mode": True}
+        # The manifest names the base by its digest; where it lay on this machine is nobody else's business.
+        own = {"inference_mode": True, "base_model_name_or_path": None}
+        lora = self._model.peft_config[_PEFT_NAME].to_dict() | own
         # PEFT keeps layer names in a set, whose order differs from process to process.
         fields = {key: sorted(value) if isinstance(value, set) else value for key, value in lora.items()}
         (folder / ADAPTER_CONFIG).write_bytes(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2))

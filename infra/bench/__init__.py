@@ -1,0 +1,1 @@
+"""Benchmarks: each is a ratio against a named alternative, measured in one run."""
