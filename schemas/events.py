@@ -249,6 +249,7 @@ SkipReason = Literal[
     "empty_response",
     "too_stale",
     "already_trained",
+    "rejected",
 ]
 
 

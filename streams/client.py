@@ -10,7 +10,14 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from schemas.errors import BrokerUnavailableError, FatalError, MalformedEventError, NextstateError, SettingsError
+from schemas.errors import (
+    BrokerUnavailableError,
+    FatalError,
+    MalformedEventError,
+    NextstateError,
+    RetryableError,
+    SettingsError,
+)
 from streams.config import KafkaConfig
 from streams.topics import MAX_RECORD_BYTES, PARTITIONER
 
@@ -48,6 +55,10 @@ _NOT_ALLOWED = {
 _FENCED = {KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.PRODUCER_FENCED}  # noqa: SLF001
 
 
+class RestartNeededError(RetryableError):
+    """This process's Kafka client can go no further, a new process's can: end, and let the supervisor start one."""
+
+
 def open_client(make: Callable[..., Any], config: KafkaConfig, *settings: Mapping[str, Any]) -> Any:
     """A Kafka client of class `make`; later settings win over earlier ones, the user's over all.
 
@@ -80,6 +91,6 @@ def as_ours(error: KafkaException | KafkaError, doing: str) -> NextstateError:
         return FatalError(f"{doing} was not allowed; check the credentials in [kafka.client]: {cause.str()}.")
     if code in _FENCED:
         return FatalError(f"{doing} failed, a newer process has taken over this one's name; stop one of the two.")
-    if cause.fatal():
-        return FatalError(f"{doing} failed for good; restart this process: {cause.str()}.")
+    if cause.fatal() or code == KafkaError._FATAL:  # noqa: SLF001
+        return RestartNeededError(f"{doing} failed, and this process's Kafka client with it: {cause.str()}.")
     return BrokerUnavailableError(f"{doing} failed, Kafka did not answer in time: {cause.str()}.")

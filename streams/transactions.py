@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Producer
 
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.events import Event
-from streams.client import PRODUCER, as_ours, open_client
+from streams.client import PRODUCER, RestartNeededError, as_ours, open_client
 from streams.codec import encode
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded
@@ -59,8 +59,8 @@ class TransactionalProducer:
     def transaction(self, group_consumer: GroupConsumer, recorded: Recorded) -> Iterator[None]:
         """Everything sent inside commits together with `recorded` being done.
 
-        Raises:  BrokerUnavailableError: aborted, try again from `recorded`; FatalError: fenced out by another process;
-                 and whatever is raised inside.
+        Raises:  BrokerUnavailableError: aborted, try again from `recorded`; RestartNeededError: perhaps committed, only
+                 the next `init` finds out; FatalError: fenced out by another process; and whatever is raised inside.
         """
         first_seq = self._stamper.next_seq
         self._client.begin_transaction()
@@ -68,7 +68,7 @@ class TransactionalProducer:
             yield
             self._commit(group_consumer, recorded)
         except BaseException as error:
-            if not isinstance(error, FatalError):
+            if not isinstance(error, FatalError | RestartNeededError):
                 self._abort()
                 self._stamper.rewind(first_seq)
                 group_consumer.rewind(recorded)
@@ -101,10 +101,8 @@ class TransactionalProducer:
         try:
             self._until_done("Committing the transaction", lambda: self._client.commit_transaction(_ANSWER_TIMEOUT_S))
         except _UndecidedError as error:
-            message = (
-                f"Kafka did not say whether a transaction was committed; restart this process to find out: {error}"
-            )
-            raise FatalError(message) from error
+            message = f"Kafka did not say whether a transaction was committed; a restart finds out. {error}"
+            raise RestartNeededError(message) from error
 
     def _abort(self) -> None:
         self._until_done("Aborting the transaction", lambda: self._client.abort_transaction(_ANSWER_TIMEOUT_S))

@@ -137,7 +137,7 @@ class MadeLog:
 
     def skip(self, a: str, reason: e.SkipReason, **own: Any) -> None:
         context = self._context(f"skip-{a}-{reason}", own)
-        self.put("skips", e.TurnSkipped(**context, action_id=a, reason=reason, stage="build", **own))
+        self.put("skips", e.TurnSkipped(**context, **{"action_id": a, "reason": reason, "stage": "build", **own}))
 
     def batch(self, batch: str, *actions: str) -> None:
         event = e.BatchSealed(

@@ -30,9 +30,8 @@ from streams.checkpoints import (
     verify,
     write_manifest,
 )
-from trainer.backends.base import Backend, Tensors
+from trainer.backends.base import ADAPTER_WEIGHTS, Backend, Tensors
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 STATE = Path("trainer") / "state.safetensors"
 _UNFINISHED = ".unfinished-"
 

@@ -35,7 +35,7 @@ from streams.consumer import GroupConsumer, Recorded
 from streams.transactions import TransactionalProducer
 from trainer.backends.base import Backend, Tensors
 from trainer.backends.torch import TorchBackend
-from trainer.batches import Admission, Intake, admit
+from trainer.batches import Admission, Intake, Rejected, admit
 from trainer.checkpoint import CheckpointStore, Parentage
 from trainer.config import TrainerConfig
 from trainer.heartbeat import Heartbeat
@@ -47,9 +47,10 @@ from trainer.publish import (
     checkpoint_published,
     publish,
     sample_rejected,
+    turn_rejected,
     turn_skipped,
 )
-from trainer.resume import Committed, promoted_version, read_committed
+from trainer.resume import Committed, read_committed, served_version
 from trainer.step import StepReport, train_step
 
 _LOGGER = logging.getLogger(__name__)
@@ -72,34 +73,35 @@ def run_trainer(
 ) -> None:
     """Trains `policy` until `stop` is set; a step under way is then abandoned before its next forward or backward pass.
 
-    Args:    model_path: folder of the frozen base; home: where `checkpoints/` lies.
+    Args:    model_path: folder of the frozen base; home: where `checkpoints/` lies; heartbeat: touched from when it can
+             train until it ends.
     Raises:  FatalError: for the user to mend, or another trainer took over; BrokerUnavailableError: start again later.
     """
-    with Heartbeat(heartbeat) as pulse:
-        backend = TorchBackend.load(model_path, config)
-        producer = TransactionalProducer(kafka, f"trainer-{policy}", instance=f"trainer-{policy}")
-        consumer = GroupConsumer(kafka, f"trainer-{policy}", (topics.BATCHES,), instance="0")
-        try:
-            producer.init()  # 1
-            trainer = Trainer(
-                config=config,
-                policy=policy,
-                base_model=identify_base(model_path),
-                backend=backend,
-                store=CheckpointStore(home, policy),
-                committed=read_committed(kafka, policy),  # 2
-            )
-            trainer.resume()
+    backend = TorchBackend.load(model_path, config)
+    producer = TransactionalProducer(kafka, f"trainer-{policy}", instance=f"trainer-{policy}")
+    consumer = GroupConsumer(kafka, f"trainer-{policy}", (topics.BATCHES,), instance="0")
+    try:
+        producer.init()  # 1
+        trainer = Trainer(
+            config=config,
+            policy=policy,
+            base_model=identify_base(model_path),
+            backend=backend,
+            store=CheckpointStore(home, policy),
+            committed=read_committed(kafka, policy),  # 2
+        )
+        trainer.resume()
+        with Heartbeat(heartbeat) as pulse:  # only now: a trainer that cannot begin must not look healthy
             for recorded in _batches(trainer, consumer, pulse, stop):  # 4
                 publication = trainer.train(recorded, lambda: _go_on(pulse, stop))
                 publish(producer, consumer, recorded, publication)  # 8
                 trainer.adopt(publication)  # 9
-                trainer.prune(lambda: promoted_version(kafka, policy))
-        except _Stopped:
-            _LOGGER.info("policy %s stops; a batch that was under way stays in the log", policy)
-        finally:
-            consumer.close()
-            producer.close()
+                trainer.prune(lambda: served_version(kafka, policy))
+    except _Stopped:
+        _LOGGER.info("policy %s stops; a batch that was under way stays in the log", policy)
+    finally:
+        consumer.close()
+        producer.close()
 
 
 def _batches(
@@ -169,27 +171,29 @@ class Trainer:
         started_s = time.monotonic()
         try:
             batch, table = decode_batch(recorded.value)
-            intake = admit(table, self._admission())  # 5
-            _LOGGER.debug("batch %s: %d of %d samples train", batch.id, len(intake.turns), len(batch.sample_ids))
-            report = self._step(intake, before_pass)  # 6
         except RejectedError as error:
             _LOGGER.warning("batch at offset %d is rejected: %s", recorded.offset, error)
             return Publication(rejected=(batch_rejected(recorded, error, self.policy),))
+        intake = admit(table, self._admission())  # 5
+        _LOGGER.debug("batch %s: %d of %d samples train", batch.id, len(intake.turns), len(batch.sample_ids))
+        report = self._step(intake, before_pass)  # 6
         checkpoint = self._save(batch, report, started_s) if report.trained else None  # 7
         _log(self.policy, batch, checkpoint)
+        unusable = (*intake.rejected, *report.rejected)
         return Publication(
             checkpoint=checkpoint,
             trained=tuple(action_trained(checkpoint, turn) for turn in report.trained) if checkpoint else (),
-            skipped=tuple(turn_skipped(batch, skipped) for skipped in intake.skipped),
-            rejected=tuple(
-                sample_rejected(batch, recorded, rejected) for rejected in (*intake.rejected, *report.rejected)
+            skipped=(
+                *(turn_skipped(batch, skipped) for skipped in intake.skipped),
+                *(turn_rejected(batch, rejected) for rejected in unusable),
             ),
+            rejected=tuple(sample_rejected(batch, recorded, rejected) for rejected in unusable),
         )
 
     def adopt(self, publication: Publication) -> None:
         """Step 9: a committed publication is history."""
         if publication.checkpoint is not None:
-            self._committed = self._committed.after(publication.checkpoint)
+            self._committed.add(publication.checkpoint)
 
     def prune(self, served: Callable[[], int | None]) -> None:
         """Step 9, too: folders of older versions than those kept go, except that of the version which serves."""
@@ -211,14 +215,18 @@ class Trainer:
         )
 
     def _step(self, intake: Intake, before_pass: Callable[[], None]) -> StepReport:
-        return train_step(
-            self._backend,
-            self._config.objective,
-            self._parity,
-            intake.turns,
-            version=self._committed.version,
-            before_pass=before_pass,
-        )
+        try:
+            return train_step(
+                self._backend,
+                self._config.objective,
+                self._parity,
+                intake.turns,
+                version=self._committed.version,
+                before_pass=before_pass,
+            )
+        except RejectedError as error:  # of the batch as a whole, so of each of its turns
+            rejected = tuple(Rejected(turn=turn, error=error) for turn in intake.turns)
+            return StepReport(trained=(), rejected=rejected, metrics={})
 
     def _save(self, batch: BatchSealed, report: StepReport, started_s: float) -> CheckpointPublished:
         parentage = Parentage(

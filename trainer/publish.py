@@ -79,6 +79,11 @@ def turn_skipped(batch: BatchSealed, skipped: Skipped) -> TurnSkipped:
     )
 
 
+def turn_rejected(batch: BatchSealed, rejected: Rejected) -> TurnSkipped:
+    """The skip beside a rejection, which names a place but no action: every turn is accounted for."""
+    return turn_skipped(batch, Skipped(turn=rejected.turn, reason="rejected", detail=str(rejected.error)))
+
+
 def sample_rejected(batch: BatchSealed, recorded: Recorded, rejected: Rejected) -> EventRejected:
     """The event of a sample that cannot be used; its batch still lies at the place that it names."""
     whole = batch_rejected(recorded, rejected.error, batch.policy)

@@ -4,21 +4,20 @@ Consumes `checkpoints`, `current-policies` and `trained` (committed records only
 trainer's own disk is asked: a folder without its event is a step that never happened.
 """
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from schemas.events import ActionTrained, CheckpointPublished, PolicyPromoted
+from schemas.events import ActionTrained, CheckpointPublished, PolicyLoaded
 from streams import topics
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Committed:
-    """One policy's history as far as its trainer needs it."""
+    """One policy's history as far as its trainer needs it. Grows in place: `trained` holds every action there was."""
 
-    checkpoints: Mapping[int, CheckpointPublished]  # by version, those still in the log
-    trained: Set[str]  # action ids that have moved this policy's weights
+    checkpoints: dict[int, CheckpointPublished] = field(default_factory=dict)  # by version, those still in the log
+    trained: set[str] = field(default_factory=set)  # action ids that have moved this policy's weights
 
     @property
     def newest(self) -> CheckpointPublished | None:
@@ -30,12 +29,10 @@ class Committed:
         """Number of the newest version; 0 is the base model."""
         return max(self.checkpoints, default=0)
 
-    def after(self, checkpoint: CheckpointPublished) -> "Committed":
-        """The history one commit later."""
-        return Committed(
-            checkpoints={**self.checkpoints, checkpoint.version: checkpoint},
-            trained=self.trained | set(checkpoint.action_ids),
-        )
+    def add(self, checkpoint: CheckpointPublished) -> None:
+        """One more commit."""
+        self.checkpoints[checkpoint.version] = checkpoint
+        self.trained.update(checkpoint.action_ids)
 
 
 def read_committed(kafka: KafkaConfig, policy: str) -> Committed:
@@ -44,22 +41,21 @@ def read_committed(kafka: KafkaConfig, policy: str) -> Committed:
     Call it after `TransactionalProducer.init`: until then a transaction of a killed trainer may still be open, and
     would become visible, or not, only afterwards.
     """
-    checkpoints: dict[int, CheckpointPublished] = {}
-    trained: set[str] = set()
+    committed = Committed()
     for recorded in read_all(kafka, (topics.CHECKPOINTS, topics.CURRENT_POLICIES, topics.TRAINED)):
         match recorded.event:
             case CheckpointPublished() as event if event.policy == policy:
-                checkpoints[event.version] = event
+                committed.checkpoints[event.version] = event
             case ActionTrained() as event if event.policy == policy:
-                trained.add(event.action_id)
-    return Committed(checkpoints=checkpoints, trained=trained)
+                committed.trained.add(event.action_id)
+    return committed
 
 
-def promoted_version(kafka: KafkaConfig, policy: str) -> int | None:
-    """The version that the gate let serve last; None where it has spoken of none."""
+def served_version(kafka: KafkaConfig, policy: str) -> int | None:
+    """The newest version that an engine has taken; None where none has. A restarted engine takes it first."""
     versions = [
         recorded.event.version
-        for recorded in read_all(kafka, (topics.PROMOTIONS,))
-        if isinstance(recorded.event, PolicyPromoted) and recorded.event.policy == policy
+        for recorded in read_all(kafka, (topics.RELOADS,))
+        if isinstance(recorded.event, PolicyLoaded) and recorded.event.policy == policy
     ]
-    return versions[-1] if versions else None
+    return max(versions, default=None)

@@ -53,7 +53,7 @@ WITH sample AS (
     SELECT action_id, reason, detail, stage
     FROM skips
     QUALIFY row_number() OVER (
-        PARTITION BY action_id ORDER BY reason = 'branch', "partition", "offset" DESC
+        PARTITION BY action_id ORDER BY stage IN ('pack', 'trainer') DESC, reason = 'branch', "partition", "offset" DESC
     ) = 1
 ), outcome AS (
     SELECT coalesce(episode_id, conversation_id) AS episode, max_by(score, time) AS score

@@ -3,7 +3,7 @@ CREATE VIEW untrained AS
 SELECT
     policy, version, action_id, conversation_id, turn, time,
     CASE
-        WHEN skip_reason IN ('too_stale', 'already_trained') THEN skip_reason -- said of samples, by the trainer
+        WHEN skip_stage IN ('pack', 'trainer') THEN skip_reason -- said of its sample: nothing comes after that
         WHEN batch_id IS NOT NULL THEN 'waiting for training'
         WHEN sample_id IS NOT NULL THEN 'waiting for a batch'
         WHEN skip_reason IS NOT NULL THEN skip_reason

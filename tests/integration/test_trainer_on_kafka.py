@@ -191,7 +191,7 @@ def digests_without_interruption(batches: Sealed, model_path: Path, home: Path) 
         base_model=identify_base(model_path),
         backend=TorchBackend.load(model_path, TrainerConfig()),
         store=CheckpointStore(home, "assistant"),
-        committed=Committed(checkpoints={}, trained=frozenset()),
+        committed=Committed(),
     )
     digests = []
     for event, samples in batches:

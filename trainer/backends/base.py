@@ -16,6 +16,8 @@ from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
 
+ADAPTER_WEIGHTS = "adapter_model.safetensors"  # PEFT's name, which engines look for and a checkpoint is loaded from
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:

@@ -23,11 +23,10 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from schemas.errors import MissingRuntimeError, RejectedError, SettingsError
-from trainer.backends.base import Response, Tensors
+from trainer.backends.base import ADAPTER_WEIGHTS, Response, Tensors
 from trainer.config import TrainerConfig
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"  # both names are PEFT's, which engines look for
-ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's name, too
 _PEFT_NAME = "default"  # PEFT's name of the only adapter; it leaves it out of tensor names in files
 _RANDOM = "random.torch"
 
@@ -132,11 +131,12 @@ class TorchBackend:
     def load_state(self, adapter: Tensors, state: Tensors) -> None:
         """Continues from a checkpoint's weights and state. The learning rate stays the configured one."""
         self._check_shapes(adapter)
+        self._optimizer.state.clear()
         for name, weight in self._trained.items():
             weight.data.copy_(adapter[_file_name(name)])
-            self._optimizer.state[weight] = {
-                key: state[f"{_file_name(name)}.{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+            moments = {key: f"{_file_name(name)}.{key}" for key in ("step", "exp_avg", "exp_avg_sq")}
+            if moments["step"] in state:  # AdamW has none until a first gradient that is not 0
+                self._optimizer.state[weight] = {key: state[saved].clone() for key, saved in moments.items()}
         torch.set_rng_state(state[_RANDOM])
 
     def _logprobs_TV(self, response: Response) -> Tensor:

@@ -8,10 +8,11 @@ from schemas.errors import (
     FatalError,
     MalformedEventError,
     NextstateError,
+    RetryableError,
     SettingsError,
 )
 from streams.admin import wait_for_broker
-from streams.client import as_ours, open_client
+from streams.client import RestartNeededError, as_ours, open_client
 from streams.config import KafkaConfig
 
 
@@ -22,6 +23,7 @@ from streams.config import KafkaConfig
         (KafkaError.MSG_SIZE_TOO_LARGE, MalformedEventError),
         (KafkaError.SASL_AUTHENTICATION_FAILED, FatalError),
         (KafkaError._FENCED, FatalError),
+        (KafkaError._FATAL, RestartNeededError),
         (KafkaError._ALL_BROKERS_DOWN, BrokerUnavailableError),
         (KafkaError._MSG_TIMED_OUT, BrokerUnavailableError),
         (KafkaError.NOT_ENOUGH_REPLICAS, BrokerUnavailableError),
@@ -32,6 +34,13 @@ def test_each_of_kafkas_errors_gets_the_policy_of_its_branch(code: int, ours: ty
         found = as_ours(error, "Sending to topic 'actions'")
         assert type(found) is ours
         assert str(found).startswith("Sending to topic 'actions' ")
+
+
+def test_what_only_a_new_process_gets_over_is_retried_by_one() -> None:
+    lost = KafkaError(KafkaError.INVALID_PRODUCER_EPOCH, fatal=True)
+    assert isinstance(as_ours(lost, "Sending"), RetryableError)
+    fenced = KafkaError(KafkaError._FENCED, fatal=True)
+    assert type(as_ours(fenced, "Sending")) is FatalError  # the other process would only be fenced in turn
 
 
 def test_a_broker_that_is_not_named_is_a_setting_to_mend() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -86,6 +87,19 @@ def test_a_resumed_backend_goes_on_exactly_where_the_other_stopped(load: Load, t
     states = straight.state(), resumed.state()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_backend_that_no_gradient_has_moved_yet_resumes(load: Load, tmp_path: Path) -> None:
+    stopped, resumed = load(), load()
+    stopped.backward(stopped.student(RESPONSE).sum() * 0)
+    assert stopped.step(1) == 0
+    save_file(dict(stopped.state()), tmp_path / "state")
+    learn(resumed)  # what it has is not what it is to continue from
+    resumed.load_state(stopped.adapter(), load_file(tmp_path / "state"))
+    learn(stopped)
+    learn(resumed)
+    assert all(torch.equal(stopped.state()[name], value) for name, value in resumed.state().items())
+    assert all(torch.equal(stopped.adapter()[name], weight) for name, weight in resumed.adapter().items())
 
 
 def test_the_seed_decides_the_first_weights(tiny_model: Path, config: TrainerConfig) -> None:

@@ -7,34 +7,36 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import FatalError, MalformedEventError
-from schemas.events import CheckpointPublished
+from schemas.errors import BrokerUnavailableError, FatalError, MalformedEventError, RejectedError
+from schemas.events import CheckpointPublished, PolicyLoaded
 from streams.checkpoints import local_folder
+from streams.config import KafkaConfig
 from streams.consumer import Recorded
+from streams.topics import RELOADS
+from streams.transactions import TransactionalProducer
 from tests.unit.trainer.builders import TIME_MS, recorded_batch, sample
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
+from trainer.loop import Trainer, run_trainer
 from trainer.publish import Publication
-from trainer.resume import Committed
+from trainer.resume import Committed, served_version
 
 Start = Callable[..., Trainer]
-NOTHING = Committed(checkpoints={}, trained=frozenset())
 
 
 @pytest.fixture
 def start(load: Callable[[], TorchBackend], config: TrainerConfig, tmp_path: Path) -> Start:
     """Starts a trainer from what is committed, as a new process would."""
 
-    def start(committed: Committed = NOTHING, base_model: str = "tiny") -> Trainer:
+    def start(committed: Committed | None = None, base_model: str = "tiny") -> Trainer:
         trainer = Trainer(
             config=config,
             policy="assistant",
             base_model=base_model,
             backend=load(),
             store=CheckpointStore(tmp_path, "assistant"),
-            committed=committed,
+            committed=committed or Committed(),
         )
         trainer.resume()
         return trainer
@@ -89,7 +91,7 @@ def test_a_restarted_trainer_goes_on_exactly_as_an_uninterrupted_one(start: Star
     straight = start()
     one = checkpoint_of(train(straight, first))
     two = checkpoint_of(train(straight, second))
-    resumed = start(Committed(checkpoints={1: one}, trained=frozenset(one.action_ids)))
+    resumed = start(Committed(checkpoints={1: one}, trained=set(one.action_ids)))
     assert not local_folder(two.url).exists()  # a folder that was never published is removed
     again = checkpoint_of(train(resumed, second))
     assert again.manifest_digest == two.manifest_digest
@@ -98,7 +100,7 @@ def test_a_restarted_trainer_goes_on_exactly_as_an_uninterrupted_one(start: Star
 
 
 def test_a_batch_of_which_nothing_trains_says_why_and_makes_no_version(start: Start, tmp_path: Path) -> None:
-    trainer = start(Committed(checkpoints={}, trained=frozenset({"old"})))
+    trainer = start(Committed(trained={"old"}))
     publication = train(trainer, recorded_batch([sample("old"), sample("greedy", temperature=0.0)]))
     assert publication.checkpoint is None
     assert publication.trained == ()
@@ -125,6 +127,48 @@ def test_a_bad_sample_is_rejected_at_the_place_where_its_batch_lies(start: Start
     assert (rejection.topic, rejection.partition, rejection.offset, rejection.stage) == ("batches", 1, 7, "trainer")
     assert rejection.error == "TokenMismatchError"
     assert rejection.conversation_id.startswith("conversation-")
+    (skip,) = publication.skipped  # the rejection names no action
+    assert (skip.action_id, skip.reason, skip.stage, skip.detail) == ("bad", "rejected", "trainer", rejection.reason)
+
+
+def test_every_turn_of_a_batch_whose_gradient_is_no_number_is_accounted_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(backend: TorchBackend, num_turns: int) -> float:
+        raise RejectedError("The batch's gradient is not finite.")
+
+    monkeypatch.setattr(TorchBackend, "step", refuse)
+    publication = train(start(), recorded_batch([sample("a"), sample("b"), sample("greedy", temperature=0.0)]))
+    assert publication.checkpoint is None
+    assert [rejection.reason for rejection in publication.rejected] == ["The batch's gradient is not finite."] * 2
+    assert {skip.action_id: skip.reason for skip in publication.skipped} == {
+        "greedy": "sampler_not_invertible",
+        "a": "rejected",
+        "b": "rejected",
+    }
+    events = (*publication.skipped, *publication.rejected)
+    assert len({event.id for event in events}) == len(events)
+
+
+def test_a_trainer_that_cannot_begin_never_looks_healthy(
+    tiny_model: Path, config: TrainerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_in_vain(producer: TransactionalProducer) -> None:
+        raise BrokerUnavailableError("Starting transactions failed.")
+
+    monkeypatch.setattr(TransactionalProducer, "init", wait_in_vain)
+    heartbeat = tmp_path / "heartbeat"
+    with pytest.raises(BrokerUnavailableError):
+        run_trainer(
+            config,
+            KafkaConfig(),
+            "assistant",
+            model_path=tiny_model,
+            home=tmp_path,
+            heartbeat=heartbeat,
+            stop=threading.Event(),
+        )
+    assert not heartbeat.exists()
 
 
 def test_a_record_that_is_no_batch_is_rejected_and_passed(start: Start) -> None:
@@ -155,9 +199,29 @@ def test_only_the_newest_folders_and_the_serving_one_stay(start: Start) -> None:
     assert [local_folder(checkpoint.url).exists() for checkpoint in checkpoints] == [False, False, True, True]
 
 
+def test_what_serves_is_the_newest_version_that_an_engine_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(version: int, policy: str = "assistant") -> PolicyLoaded:
+        return PolicyLoaded(
+            id=f"loaded-{version}",
+            time_ms=TIME_MS,
+            policy=policy,
+            version=version,
+            checkpoint_id=f"checkpoint-{version}",
+            engine="engine",
+            adapter=f"{policy}@{version}",
+            load_ms=1,
+        )
+
+    log = [loaded(3), loaded(5), loaded(4), loaded(9, "other")]  # a restarted engine takes older versions after newer
+    records = [replace(recorded_batch([sample()]), event=event) for event in log]
+    monkeypatch.setattr("trainer.resume.read_all", lambda kafka, topics: records if topics == (RELOADS,) else [])
+    assert served_version(KafkaConfig(), "assistant") == 5
+    assert served_version(KafkaConfig(), "nobody") is None
+
+
 def test_a_newest_version_that_is_damaged_or_of_another_model_stops_the_trainer(start: Start) -> None:
     one = checkpoint_of(train(start(), recorded_batch([sample()])))
-    history = Committed(checkpoints={1: one}, trained=frozenset(one.action_ids))
+    history = Committed(checkpoints={1: one}, trained=set(one.action_ids))
     with pytest.raises(FatalError, match=r"cannot continue at version 1.*builds on tiny"):
         start(history, base_model="another")
     (local_folder(one.url) / "adapter_model.safetensors").unlink()
