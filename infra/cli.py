@@ -35,6 +35,25 @@ def main() -> None:
         sys.exit(0)
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         sys.stderr.close()
+    except OSError as error:
+        _fail(_sentence(error))
+
+
+def _sentence(error: OSError) -> str:
+    """What the operating system refused, where, and what to do about it."""
+    import errno
+
+    fixes = {
+        errno.ENOSPC: "make room on that disk",
+        errno.EDQUOT: "make room in your quota",
+        **dict.fromkeys(
+            (errno.EACCES, errno.EPERM, errno.EROFS),
+            "let this user write there, or name another home in NEXTSTATE_HOME",
+        ),
+    }
+    place = f"{error.filename} cannot be used" if error.filename else "The operating system refused something"
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{place} ({reason}): {fixes.get(error.errno or 0, 'mend that and try again')}."
 
 
 def _fail(sentence: str) -> None:

@@ -6,6 +6,7 @@ why. Produces a state, and a call of `on_change` whenever that changes.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0  # a restart must be healthy within 30 s
 STEADY_S = 60.0  # healthy for this long: the next end is a new trouble, not the old one
 MAX_FAILED_STARTS = 3  # before the first health; then the start as a whole is given up
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,14 @@ class Keeper:
         """Runs until cancelled, or until the component has failed for good."""
         pause_s = FIRST_PAUSE_S
         while True:
-            healthy_s = await self._one_life()
+            try:
+                healthy_s = await self._one_life()
+            except OSError as error:  # no room for its log, no more processes: both pass
+                _LOGGER.error("%s could not be started or watched: %s", self.component.name, error)  # noqa: TRY400
+                self._end_unfinished()
+                healthy_s = 0.0
+            if self.state == "failed" or self._failed_starts >= MAX_FAILED_STARTS:
+                self._gave_up.set()
             if self.state == "failed":
                 return
             self._become("waiting")
@@ -66,15 +75,18 @@ class Keeper:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def ready(self) -> None:
+    async def ready(self, keeping: asyncio.Task[None]) -> None:
         """Returns at the first health.
 
-        Raises:  FatalError when it failed for good or never came up.
+        Args:    keeping: the task that runs `keep`.
+        Raises:  FatalError when it failed for good or never came up; what `keep` raised, where a fault ended it.
         """
         waits = [asyncio.create_task(event.wait()) for event in (self._was_healthy, self._gave_up)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*waits, keeping], return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+        if keeping.done():
+            keeping.result()
         if not self._was_healthy.is_set():
             raise FatalError(self.last_words())
 
@@ -102,9 +114,13 @@ class Keeper:
             self._failed_starts += 1
         if self.process.popen.returncode == FATAL_EXIT:
             self._become("failed")
-        if self.state == "failed" or self._failed_starts >= MAX_FAILED_STARTS:
-            self._gave_up.set()
         return 0.0 if healthy_since_s is None else time.monotonic() - healthy_since_s
+
+    def _end_unfinished(self) -> None:
+        """After an error in the middle of a life: nothing of it goes on beside the next."""
+        if self.process is not None and self.process.is_running():
+            self.process.kill()
+        self._failed_starts += 1
 
     async def _watch(self, process: Process) -> float | None:
         """Returns when the process ended or was silent too long: the time of its first health, if there was one."""

@@ -1,8 +1,9 @@
 """`choose_port`: a configured port that is free, or any free one."""
 
+import errno
 import socket
 
-from schemas.errors import MissingRuntimeError
+from schemas.errors import MissingRuntimeError, SettingsError
 
 HOST = "127.0.0.1"
 
@@ -11,15 +12,25 @@ def choose_port(configured: int | None, setting: str) -> int:
     """The configured port, or a free one where none is configured.
 
     Args:    setting: name of the setting that holds the port, for the error's sentence.
-    Raises:  MissingRuntimeError when another process listens on the configured port.
+    Raises:  MissingRuntimeError when the configured port is taken or refused; SettingsError when no port is so high.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         try:
             probe.bind((HOST, configured or 0))
+        except OverflowError as error:
+            raise SettingsError(f"There is no port {configured}: set {setting} to one from 1 to 65535.") from error
         except OSError as error:
-            raise MissingRuntimeError(
-                f"Port {configured} is in use: stop the program that listens there, or set {setting} to another port."
-            ) from error
+            raise MissingRuntimeError(_sentence(error, configured, setting)) from error
         port: int = probe.getsockname()[1]
         return port
+
+
+def _sentence(error: OSError, port: int | None, setting: str) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"Port {port} is in use: stop the program that listens there, or set {setting} to another port."
+        case errno.EACCES:
+            return f"Port {port} is not for this user: set {setting} to a port from 1024 on."
+        case _:
+            return f"Port {port} cannot be opened ({error.strerror}): set {setting} to another port."

@@ -12,6 +12,7 @@ from infra.home import Home
 from infra.kafka.jars import fetch_jars
 from infra.model import prepare_small_model
 from infra.settings import Settings
+from serving.model_folder import vocab_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,11 @@ class Prepared:
 def prepare(settings: Settings, report: Callable[[str], None]) -> Prepared:
     """Fetches and converts what is missing.
 
-    Raises:  MissingRuntimeError that says what could not be had, and what to do.
+    Raises:  MissingRuntimeError that says what could not be had, and what to do; SettingsError: no model lies there.
     """
     home = runtime_home(settings)
+    if settings.engine.model_path is not None:
+        vocab_size(Path(settings.engine.model_path))  # a folder that is no model ends the start before it begins
     jars = fetch_jars(home.jars, report) if settings.kafka.bootstrap_servers is None else ()
     model_path = settings.engine.model_path or str(prepare_small_model(home.models, report))
     if settings.judge.kind == "reaction" and not any(home.judge.glob("*.npz")):  # a later version trains as it starts

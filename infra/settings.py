@@ -7,14 +7,16 @@ environment. `run_configured` is the event that records it.
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infra.home import default_home
 from infra.secrets import masked
 from processors.config import ProcessorsConfig
 from schemas.clock import now_ms
+from schemas.errors import SettingsError
 from schemas.events import RunConfigured
 from schemas.identity import new_id
 from serving.config import EngineConfig, GatewayConfig, HintsConfig, JudgeConfig, ReloadConfig
@@ -29,7 +31,7 @@ class BrokerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    port: PositiveInt | None = None  # None: any free one, another at each start
+    port: int | None = Field(default=None, ge=1, le=65_535)  # None: any free one, another at each start
 
 
 class Settings(BaseModel):
@@ -50,6 +52,17 @@ class Settings(BaseModel):
     reload: ReloadConfig = ReloadConfig()
     processors: ProcessorsConfig = ProcessorsConfig()
     trainer: TrainerConfig = TrainerConfig()
+
+    @model_validator(mode="after")
+    def _keep_what_serves(self) -> Self:
+        """What one table asks of another; raised as ours, so that it is a sentence as it stands."""
+        kept, served = self.trainer.keep_checkpoints, self.reload.keep_versions
+        if kept < served:
+            raise SettingsError(
+                f"trainer.keep_checkpoints is {kept}, but reload.keep_versions is {served}: an engine that restarts "
+                f"loads that many from disk; set trainer.keep_checkpoints to at least {served}."
+            )
+        return self
 
 
 def run_configured(settings: Settings) -> RunConfigured:

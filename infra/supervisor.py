@@ -5,6 +5,7 @@ deadline; if it is itself killed, the kernel kills them (infra/tether.py).
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,8 +29,9 @@ class Supervisor:
         Raises:  FatalError when a component cannot run; what was started goes on until `stop`.
         """
         keepers = [Keeper(component, self._note) for component in components]
-        self._stages.append([(keeper, asyncio.create_task(keeper.keep())) for keeper in keepers])
-        await asyncio.gather(*(keeper.ready() for keeper in keepers))
+        stage = [(keeper, asyncio.create_task(keeper.keep())) for keeper in keepers]
+        self._stages.append(stage)
+        await asyncio.gather(*(keeper.ready(keeping) for keeper, keeping in stage))
 
     def mark_ready(self) -> None:
         """The whole stack is up."""
@@ -54,6 +56,13 @@ class Supervisor:
             log_file=str(keeper.component.log_file),
         )
         self._state = replace(self._state, components={**self._state.components, name: state})
-        self._run_file.write(self._state)
         again = f" (start {keeper.num_starts})" if keeper.num_starts > 1 else ""
-        self._report(f"{name}: {keeper.last_words() if keeper.state == 'failed' else keeper.state}{again}")
+        self._say(f"{name}: {keeper.last_words() if keeper.state == 'failed' else keeper.state}{again}")
+        try:
+            self._run_file.write(self._state)
+        except OSError as error:  # what is written at the next change holds this one, too
+            self._say(f"{self._run_file.path} is out of date, as it cannot be written: {error.strerror}; make room.")
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # whoever listened has left, which is no reason to stop
+            self._report(line)

@@ -5,6 +5,7 @@ Consumes tables by view name from one or more sources (the Kafka topics; anythin
 produces rows. The log is read once, at the first question.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -19,7 +20,10 @@ from streams.columns import shared_columns, view_name
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.tables import Order, split_later, tables
-from streams.topics import CURRENT_POLICIES, TOPICS
+from streams.topics import CURRENT_POLICIES, TOPICS, Topic
+
+# Two views of records of any topic, two functions that take SQL or names as text, and escapes in quoted names.
+_OF_ALL_TOPICS = {"duplicates", "undecodable", "query", "query_table", "uescape"}
 
 Source = Callable[[], Mapping[str, pa.Table]]
 
@@ -97,9 +101,24 @@ class LogQuery:
         return QueryResult(columns=tuple(table.column_names), rows=tuple(zip(*columns, strict=True)))
 
 
-def kafka_source(config: KafkaConfig) -> Source:
-    """Every topic of the broker, from its beginning to its end at the time of the call."""
-    return lambda: tables(read_all(config, TOPICS))
+def kafka_source(config: KafkaConfig, topics: Sequence[Topic] = TOPICS) -> Source:
+    """Topics of the broker, from their beginning to their end at the time of the call; no rows of any other."""
+    return lambda: tables(read_all(config, topics) if topics else ())
+
+
+def topics_of(text: str) -> tuple[Topic, ...]:
+    """The topics that this SQL can see anything of, by the words in it; rather one too many than one too few."""
+    words = _words(text)
+    for name in reversed(READY_MADE):  # each uses only those before it
+        if name in words:
+            words |= _words((_VIEWS_DIR / f"{name}.sql").read_text())
+    if words & _OF_ALL_TOPICS:
+        return TOPICS
+    return tuple(topic for topic in TOPICS if view_name(topic) in words)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def connect(parts: Iterable[Mapping[str, pa.Table]]) -> duckdb.DuckDBPyConnection:

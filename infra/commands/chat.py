@@ -3,6 +3,7 @@
 import sys
 
 import click
+import httpx
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
@@ -32,6 +33,10 @@ def talk(settings: Settings) -> int:
                 continue
             except openai.APIConnectionError as error:
                 raise EngineUnavailableError(f"No gateway answers at {url}: start one with nextstate up.") from error
+            except (openai.APIError, httpx.HTTPError) as error:  # in the middle of an answer
+                click.echo(f"\nThe answer broke off, say it again: {' '.join(str(error).split())}", err=True)
+                messages.pop()
+                continue
             messages.append({"role": "assistant", "content": reply})
     return 0
 

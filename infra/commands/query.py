@@ -12,7 +12,8 @@ from rich.table import Table
 from infra.commands.log import open_log
 from infra.settings import Settings
 from schemas.errors import RejectedError
-from streams.query import LogQuery, QueryResult
+from streams.config import KafkaConfig
+from streams.query import LogQuery, QueryResult, kafka_source, topics_of
 
 PROMPT = "nextstate> "
 CONTINUED = "      ...> "
@@ -21,7 +22,7 @@ CONTINUED = "      ...> "
 def answer(settings: Settings, sql: str, form: str) -> int:
     """Prints the answer to one SELECT."""
     with open_log(settings) as config:
-        print_result(LogQuery(config).sql(sql), form)
+        print_result(_ask(config, sql), form)
     return 0
 
 
@@ -30,10 +31,15 @@ def prompt(settings: Settings, form: str) -> int:
     with open_log(settings) as config:
         for sql in statements():
             try:
-                print_result(LogQuery(config).sql(sql), form)
+                print_result(_ask(config, sql), form)
             except RejectedError as error:
                 click.echo(str(error), err=True)
     return 0
+
+
+def _ask(config: KafkaConfig, sql: str) -> QueryResult:
+    """Reads only what the question is about: samples and batches hold whole prompts."""
+    return LogQuery(config, [kafka_source(config, topics_of(sql))]).sql(sql)
 
 
 def statements() -> Iterator[str]:

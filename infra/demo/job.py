@@ -6,6 +6,7 @@ advanced, held-out compliance rose enough, and no request failed.
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -73,15 +74,26 @@ def run_demo(settings: Settings, *, seed: int) -> int:
     if RunFile(home).is_held():
         raise FatalError(f"A demo is already running in {home.root}: wait for it, or end it with Ctrl-C.")
     shutil.rmtree(home.root, ignore_errors=True)
-    trainer = prepared.trainer.model_copy(update={"seed": seed})
-    demo_settings = prepared.model_copy(
-        update={"home": home.root, "runtime_home": prepared.runtime_home or settings.home, "trainer": trainer}
-    )
     try:
-        return asyncio.run(_run(demo_settings, seed, console, report))
+        return asyncio.run(_run(demo_settings(prepared, home, seed), seed, console, report))
     except KeyboardInterrupt:
         report("stopped")
         return 1
+
+
+def demo_settings(prepared: Settings, home: Home, seed: int) -> Settings:
+    """The settings of one demo, whose log is empty: its version 0 is the base model."""
+    kafka = prepared.kafka
+    if kafka.bootstrap_servers is not None:  # a broker that keeps its topics between two demos
+        kafka = kafka.model_copy(update={"topic_prefix": f"{kafka.topic_prefix}demo-{secrets.token_hex(4)}."})
+    return prepared.model_copy(
+        update={
+            "home": home.root,
+            "runtime_home": prepared.runtime_home or prepared.home,
+            "kafka": kafka,
+            "trainer": prepared.trainer.model_copy(update={"seed": seed}),
+        }
+    )
 
 
 async def _run(settings: Settings, seed: int, console: Console, report: Report) -> int:

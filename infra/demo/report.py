@@ -84,7 +84,9 @@ def print_verdict(console: Console, stack: Stack, findings: Findings, seed: int)
     question, first, last = _example(before, after)
     console.print(f"\n{question}\n  version 0: {first}\n  version {findings.version}: {last}", markup=False)
     home = os.path.relpath(stack.settings.home)
-    console.print(f'\nAsk the log: .venv/bin/nextstate query "FROM lineage" --set home={home}', markup=False)
+    prefix = stack.kafka.topic_prefix
+    where = f"--set home={home}" + (f" --set kafka.topic_prefix={prefix}" if prefix else "")
+    console.print(f'\nAsk the log: .venv/bin/nextstate query "FROM lineage" {where}', markup=False)
     for sentence in findings.shortcomings:
         console.print(f"not shown: {sentence}", highlight=False, markup=False)
     return 1 if findings.shortcomings else 0

@@ -30,9 +30,10 @@ class Observed:
     events: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     hints: int = 0
-    main_turns: int = 0
     checkpoint: e.CheckpointPublished | None = None
     serving_version: int = 0
+    batches: list[frozenset[str]] = field(default_factory=list)  # action ids of each
+    accounted: set[str] = field(default_factory=set)  # action ids that the trainer has trained or skipped
 
     @property
     def waiting_for_judge(self) -> int:
@@ -41,8 +42,8 @@ class Observed:
 
     @property
     def waiting_for_training(self) -> int:
-        """Lag of the trainer: sealed batches without a checkpoint yet."""
-        return max(0, self.events["batches"] - self.events["checkpoints"])
+        """Lag of the trainer: sealed batches with a turn that it has neither trained nor skipped."""
+        return sum(not actions <= self.accounted for actions in self.batches)
 
     @property
     def is_settled(self) -> bool:
@@ -54,14 +55,17 @@ class Observed:
         """Count one event."""
         self.events[topic] += 1
         match event:
-            case e.ActionTaken(turn_type="main"):
-                self.main_turns += 1
+            case e.BatchSealed(action_ids=action_ids):
+                self.batches.append(frozenset(action_ids))
+            case e.TurnSkipped(stage="trainer", action_id=action_id):
+                self.accounted.add(action_id)
             case e.VerdictReached(score=score):
                 self.verdicts["abstained" if score is None else f"{score:+d}"] += 1
             case e.HintExtracted(hints=hints):
                 self.hints += bool(hints)
             case e.CheckpointPublished():
                 self.checkpoint = event
+                self.accounted.update(event.action_ids)
             case e.PolicyLoaded(version=version):
                 self.serving_version = max(self.serving_version, version)
 

@@ -18,7 +18,6 @@ from infra.ports import choose_port
 from infra.run_file import RunFile
 from infra.settings import Settings
 from infra.stack import Stack, running_stack
-from schemas import events as e
 from streams import topics
 from streams.consumer import read_all
 
@@ -135,13 +134,12 @@ async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: A
         await settled(stack, ledger)
         actions = {event.id for event in recorded(stack, topics.ACTIONS)}
         observed = {event.action_id for event in recorded(stack, topics.NEXT_STATES)}
-        checkpoints = {event.version: event for event in recorded(stack, topics.CHECKPOINTS)}
+        checkpoints = recorded(stack, topics.CHECKPOINTS)
     assert ledger.acknowledged, "nobody got an answer"
     assert ledger.acknowledged <= actions
     assert ledger.reacted_to <= observed
-    trained = Counter(action_id for event in checkpoints.values() for action_id in event.action_ids)
+    trained = Counter(action_id for event in checkpoints for action_id in event.action_ids)
     assert trained, "nothing trained"
     assert set(trained.values()) == {1}
-    assert sorted(checkpoints) == list(range(1, len(checkpoints) + 1))
-    assert all(isinstance(event, e.CheckpointPublished) for event in checkpoints.values())
+    assert sorted(event.version for event in checkpoints) == list(range(1, len(checkpoints) + 1))  # each once
     assert max(took_s.values()) < BACK_WITHIN_S, took_s

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.cli import main, nextstate
+
 
 def run(*arguments: str, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -40,6 +42,12 @@ def test_version_is_the_packages(tmp_path: Path) -> None:
         (("lineage", "x"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("judge", "none.jsonl"), "name an existing JSONL file.\n"),
         (("status", "--config", "none.toml"), "name an existing file with --config.\n"),
+        (("status", "--set", "broker.port=65536"), "should be less than or equal to 65535; change it.\n"),
+        (("prepare", "--set", "engine.model_path=none"), "set engine.model_path to one.\n"),
+        (
+            ("status", "--set", "home=/dev/null/home"),
+            "/dev/null/home/supervisor.lock cannot be used (Not a directory): mend that and try again.\n",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
@@ -48,6 +56,32 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], s
     assert done.stdout == ""
     assert done.stderr.endswith(sentence)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(28, "No space left on device", "run.json"),
+            "run.json cannot be used (No space left on device): make room on that disk.",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            "/x cannot be used (Permission denied): let this user write there, or name another home in NEXTSTATE_HOME.",
+        ),
+        (TimeoutError(), "The operating system refused something (TimeoutError): mend that and try again."),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence_with_its_place(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(nextstate, "main", refuse)
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == f"{sentence}\n"
 
 
 def test_bad_usage_is_exit_code_2(tmp_path: Path) -> None:

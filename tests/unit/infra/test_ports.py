@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from infra.ports import HOST, choose_port
-from schemas.errors import MissingRuntimeError
+from schemas.errors import MissingRuntimeError, SettingsError
 
 
 def test_a_port_in_use_names_itself_and_the_setting() -> None:
@@ -14,6 +14,33 @@ def test_a_port_in_use_names_itself_and_the_setting() -> None:
         ):
             choose_port(port, "gateway.port")
     assert choose_port(port, "gateway.port") == port
+
+
+def test_a_port_that_does_not_exist_is_not_called_taken() -> None:
+    with pytest.raises(SettingsError, match=r"^There is no port 70000: set gateway\.port to one from 1 to 65535\.$"):
+        choose_port(70_000, "gateway.port")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            PermissionError(13, "Permission denied"),
+            "Port 80 is not for this user: set gateway.port to a port from 1024 on.",
+        ),
+        (OSError(99, "Not available"), "Port 80 cannot be opened (Not available): set gateway.port to another port."),
+    ],
+)
+def test_a_port_that_the_system_refuses_says_what_it_refuses(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(MissingRuntimeError) as caught:
+        choose_port(80, "gateway.port")
+    assert str(caught.value) == sentence
 
 
 def test_without_a_configured_port_any_free_one_is_chosen() -> None:

@@ -31,6 +31,13 @@ def test_without_a_file_the_defaults_hold() -> None:
     assert load_settings(None, (), {}) == Settings()
 
 
+def test_what_one_table_asks_of_another_is_said_in_a_sentence() -> None:
+    assert refusal("[trainer]\nkeep_checkpoints = 2") == (
+        "trainer.keep_checkpoints is 2, but reload.keep_versions is 3: an engine that restarts loads that many from "
+        "disk; set trainer.keep_checkpoints to at least 3."
+    )
+
+
 def test_the_file_beats_defaults_and_options_beat_the_file() -> None:
     settings = load("policy = 'mine'\n[gateway]\nport = 1\nmax_choices = 2", "gateway.port=3")
     assert (settings.policy, settings.gateway.port, settings.gateway.max_choices) == ("mine", 3, 2)

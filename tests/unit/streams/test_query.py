@@ -6,10 +6,10 @@ import pytest
 from made_log import POLICY, START_MS, MadeLog
 
 from schemas.errors import RejectedError
-from schemas.events import EventRejected, Message, PolicyRefused, ToolCall
+from schemas.events import EventRejected, Message, OutcomeReported, PolicyRefused, SkipReason, ToolCall
 from streams.columns import columns, view_name
 from streams.config import KafkaConfig
-from streams.query import READY_MADE, LogQuery, QueryRefusedError
+from streams.query import READY_MADE, LogQuery, QueryRefusedError, topics_of
 from streams.tables import tables
 from streams.topics import TOPICS, Topic
 
@@ -130,6 +130,39 @@ def test_the_log_is_read_once() -> None:
     query.sql("FROM skips")
 
     assert reads == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("FROM checkpoints", {"checkpoints"}),
+        ('SELECT * FROM "Next_States" JOIN main.actions USING (policy)', {"next-states", "actions"}),
+        ("SELECT 1", set()),
+        ("DESCRIBE hints", {"hints"}),
+        ("FROM query_table('act' || 'ions')", {topic.name for topic in TOPICS}),
+        ("FROM undecodable", {topic.name for topic in TOPICS}),
+    ],
+)
+def test_only_topics_that_the_sql_names_are_read(text: str, names: set[str]) -> None:
+    assert {topic.name for topic in topics_of(text)} == names
+
+
+@pytest.mark.parametrize("view", READY_MADE)
+def test_a_ready_made_view_answers_alike_from_the_topics_that_it_reads(view: str) -> None:
+    log = MadeLog()
+    log.ready("a0", -1, "Be kind.", question="q", answer="a", reply="No.")
+    log.batch("b1", "a0")
+    log.checkpoint(1, {"b1": ("a0",)})
+    log.ready("a1", 1, question="q", answer="a", reply="Thanks!", episode_id="e")
+    log.put("outcomes", OutcomeReported(id="o", time_ms=0, policy=POLICY, episode_id="e", score=1.0, verifier="v"))
+    log.action("a2")
+    log.skip("a2", "side_turn")
+    names = {topic.name for topic in topics_of(f"FROM {view}")}
+    some = [record for record in log.records if record.topic in names]
+    rows = log.query().sql(f"FROM {view} ORDER BY ALL").rows
+    assert rows
+    assert LogQuery(KafkaConfig(), [lambda: tables(some)]).sql(f"FROM {view} ORDER BY ALL").rows == rows
+    assert names < {topic.name for topic in TOPICS}
 
 
 def test_a_rejection_shows_both_places() -> None:
@@ -297,13 +330,23 @@ def test_a_branch_of_a_turn_does_not_hide_how_far_the_turn_itself_is() -> None:
     assert log.query().sql("SELECT reason FROM untrained").rows == (("waiting for a batch",),)
 
 
-def test_a_sample_that_became_too_stale_says_so() -> None:
+def test_a_sample_that_no_batch_holds_waits_no_longer() -> None:
+    log = MadeLog()
+    log.ready("a", 1, question="q", answer="a", reply="Thanks!")
+    log.skip("a", "rejected", stage="pack")
+
+    assert log.query().sql("SELECT reason FROM untrained").rows == (("rejected",),)
+
+
+@pytest.mark.parametrize("reason", ["too_stale", "already_trained", "zero_without_hint", "empty_response", "rejected"])
+def test_a_sample_that_the_trainer_does_not_train_waits_no_longer(reason: SkipReason) -> None:
     log = MadeLog()
     log.ready("a", 1, question="q", answer="a", reply="Thanks!")
     log.batch("b", "a")
-    log.skip("a", "too_stale", detail="staleness 9 is over 8")
+    log.skip("a", reason, stage="trainer", detail="so it is")
+    log.skip("a", "branch", stage="join")  # a client that retries later changes nothing
 
-    assert log.query().sql("SELECT reason, detail FROM untrained").rows == (("too_stale", "staleness 9 is over 8"),)
+    assert log.query().sql("SELECT reason, detail FROM untrained").rows == ((reason, "so it is"),)
 
 
 def test_a_turn_of_an_episode_waits_for_the_episodes_outcome() -> None:
