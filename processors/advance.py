@@ -1,8 +1,9 @@
 """`apply`: one more record about a turn, in any order, and everything that follows from it.
 
 Records may arrive in any order and more than once. Each is added to what is known of its turn, and whatever has become
-complete is emitted: a transition, a sample, or a skip. So every action ends as a sample, a skip, or a rejection that
-names its place. Applying a record twice changes nothing: a crash between emitting and remembering may make us do it.
+complete is emitted: a transition, a sample, or a skip. So every action ends as a sample or a skip; one that cannot be
+used at all also has a rejection that names its place. Applying a record twice changes nothing: a crash between emitting
+and remembering may make us do it.
 
 Consumes ActionTaken, NextStateObserved, VerdictReached, HintExtracted; produces TransitionJoined, SampleBuilt,
 TurnSkipped, EventRejected. Pure: reads what is known, returns a draft.
@@ -15,7 +16,7 @@ from processors.build import build, check_vocabulary
 from processors.chain import MissingBase, whole_prompt
 from processors.credit import waits_for_outcome
 from processors.emit import Emission, reject
-from processors.join import STAGE, join, observe, refuse
+from processors.join import STAGE, join, observe, refuse, skip
 from processors.ports import Renderer
 from processors.turns import Draft, Known, Turn
 from schemas.errors import RejectedError, TokenMismatchError
@@ -86,6 +87,7 @@ class _Step:
             check_vocabulary(action, self.rules.renderer.vocab_size)
         except TokenMismatchError as error:  # not kept: no later prompt may be built on it
             self._emit(reject(self.record, STAGE, error))
+            self._emit(skip(action.id, "rejected", action, detail=str(error)))
             self.draft.turns[action.id] = _settled(turn)
             return
         refused = refuse(action, ambiguous_trains=self.rules.ambiguous_trains)
@@ -132,6 +134,7 @@ class _Step:
         except RejectedError as error:  # the fault lies in the recorded action, not in the record at hand
             place = replace(self.record, topic=ACTIONS.name, partition=turn.partition, offset=turn.action_offset or 0)
             self._emit(reject(replace(place, timestamp_ms=turn.since_ms, event=action, value=b""), STAGE, error))
+            self._emit(skip(action_id, "rejected", action, detail=str(error)))
             self.draft.turns[action_id] = _settled(turn)
 
     def _complete(self, action: ActionTaken, prompt: Resolved, turn: Turn) -> Turn:

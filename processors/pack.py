@@ -1,8 +1,9 @@
 """`OpenBatch` and `seal`: consecutive samples of one policy become a batch for one optimizer step.
 
 A batch is a contiguous range of one samples partition: between its first and its last offset every sample of its policy
-is in it, except records that repeat a sample which already is in a batch. It is sealed when it has the configured
-size, when one more sample would not fit into a record, or when its oldest sample has waited too long.
+is in it, except records that repeat a sample which already is in a batch, and samples that no batch could hold. It is
+sealed when it has the configured size, when one more sample would not fit into a record, or when its oldest sample has
+waited too long.
 
 Consumes SampleBuilt with their offsets, produces BatchSealed with its samples. The id of a batch is a digest of its
 sample ids, so packing the same samples again gives the same batch.

@@ -95,8 +95,10 @@ def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
     if action is not None:
         accounting: Event = skip(action_id, _reason_to_forget(turn), action, detail=why)
         draft.emissions.append(Emission(event=accounting, cause=record))
-    elif turn.action_offset is None and (turn.join != JoinState() or turn.verdict or turn.hint):
-        error = RejectedError(f"Action {action_id} was never recorded although this record names it; {why}.")
+    elif turn.action_offset is None and turn.join != JoinState() and not (turn.verdict or turn.hint):
+        # A verdict or hint was derived from the action, which was therefore here, and accounted for when it left.
+        known_as = f"Action {action_id} was never recorded, or was forgotten before this record, which names it, came"
+        error = RejectedError(f"{known_as}; {why}.")
         first = replace(record, topic=turn.topic, partition=turn.partition, offset=turn.offset, event=turn.about)
         accounting = reject(replace(first, timestamp_ms=turn.since_ms, value=b""), STAGE, error)
         draft.emissions.append(Emission(event=accounting, cause=record))

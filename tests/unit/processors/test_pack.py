@@ -1,11 +1,13 @@
 """Samples become batches: contiguous, of one policy, each sample once, across crashes."""
 
+from dataclasses import replace
+
 import pytest
 from processor_world import World, action, next_state
 
 from processors.config import ProcessorsConfig
 from processors.pack import MAX_BATCH_BYTES, OpenBatch, OpenSample, seal
-from streams.topics import BATCHES, REJECTIONS, SAMPLES
+from streams.topics import BATCHES, REJECTIONS, SAMPLES, SKIPS
 
 
 async def packed(num_turns, *, batch_size=3, policies=("assistant",), seal_after_s=3600.0):
@@ -112,6 +114,21 @@ async def test_a_record_that_is_no_sample_is_rejected_and_done():
     bad = world.log.append_raw(SAMPLES, b"assistant", b"{}")
     assert await world.pack_stage.handle([bad]) == [bad]
     assert [each.topic for each in world.log.events(REJECTIONS)] == ["samples"]
+
+
+async def test_a_sample_that_fits_no_batch_does_not_take_the_others_with_it():
+    good = [record.event for record in (await packed(2, batch_size=9)).log.records["samples"]]
+    world = World(ProcessorsConfig(batch_size=2))
+    huge = replace(good[0], id="huge", action_id="a-huge", prompt_ids=(2**31,))  # whole in JSON, but not in 32 bits
+    records = [world.log.append(event) for event in (good[0], huge, good[1])]
+    done = await world.pack_stage.handle(records)
+    assert sorted(record.offset for record in done) == [0, 1, 2]
+    (batch,) = world.log.events(BATCHES)
+    assert batch.sample_ids == (good[0].id, good[1].id)
+    (rejection,) = world.log.events(REJECTIONS)
+    assert (rejection.topic, rejection.offset, rejection.stage) == ("samples", 1, "pack")
+    (skip,) = world.log.events(SKIPS)
+    assert (skip.action_id, skip.reason, skip.stage) == ("a-huge", "rejected", "pack")
 
 
 async def test_an_estimate_is_never_below_what_a_batch_takes():

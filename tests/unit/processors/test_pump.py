@@ -103,16 +103,32 @@ async def test_after_partitions_moved_the_stage_starts_afresh_from_what_is_deliv
 
 async def test_what_a_stage_finishes_after_partitions_moved_is_not_committed():
     class Slow(Hoarder):
+        """Takes its time over the first record, and holds what comes later."""
+
+        def __init__(self):
+            super().__init__()
+            self.may_end = asyncio.Event()
+
         async def handle(self, records):
-            await asyncio.sleep(0.05)
+            self.held += records
+            if len(self.batches) or not records:
+                return []
+            self.batches.append(len(records))
+            await self.may_end.wait()
             return records
 
-    async with pumping(Slow()) as pump:
-        await pump.put(records(1)[0])
-        await asyncio.sleep(0.02)
-        pump.partitions_moved()
-        await asyncio.sleep(0.1)
-        assert committable(pump) == []
+    stage, (record,) = Slow(), records(1)
+    pump = Pump(stage, 10)
+    task = asyncio.create_task(pump.run())
+    await pump.put(record)
+    await until(lambda: stage.held)
+    pump.partitions_moved()
+    await pump.put(record)  # from the committed offset again, and not yet done
+    stage.may_end.set()
+    await until(lambda: stage.num_resets and stage.held)
+    assert committable(pump) == []
+    assert not task.done()
+    task.cancel()
 
 
 async def test_a_consumer_that_is_faster_than_the_stage_waits():

@@ -127,6 +127,7 @@ async def test_an_action_with_impossible_token_ids_is_rejected_and_nothing_is_bu
     poisoned = replace(first, response_ids=(0x110000, 1))
     world = await settled(poisoned, second, next_state("a-2"), next_state("a-1"))
     assert [rejection.error for rejection in world.log.events(REJECTIONS)] == ["TokenMismatchError"]
+    assert [(skip.action_id, skip.reason) for skip in world.log.events(SKIPS)] == [("a-1", "rejected")]
     assert world.log.events(SAMPLES) == []
 
 
@@ -204,7 +205,20 @@ async def test_a_next_state_of_an_action_that_never_came_is_rejected_when_it_is_
     await provoke(world)
     (rejection,) = world.log.events(REJECTIONS)
     assert (rejection.topic, rejection.offset) == ("next-states", 0)
-    assert "a-1 was never recorded" in rejection.reason
+    assert "a-1 was never recorded, or was forgotten before" in rejection.reason
+
+
+async def test_a_verdict_that_comes_after_its_turn_was_forgotten_is_no_news():
+    judged = await settled(action(), next_state())
+    verdict, hint = judged.log.events(VERDICTS)[0], judged.log.records["hints"][0].event
+    world = World()
+    await world.turn_stage.handle([world.log.append(action()), world.log.append(next_state())])
+    for late in ((), (verdict, hint)):
+        await world.turn_stage.handle([world.log.append(event) for event in late])
+        world.wait(world.config.max_open_age_s + 1)
+        await provoke(world)
+    assert reasons(world) == ["abstained_without_hint"]
+    assert world.log.events(REJECTIONS) == []
 
 
 async def test_open_turns_are_bounded_in_bytes_and_the_oldest_go_first():
