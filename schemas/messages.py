@@ -19,20 +19,27 @@ UNMATCHED_ROLES = frozenset({"system", "developer"})  # change from call to call
 
 
 def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no spaces; equal values give equal texts."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    """JSON with sorted keys and no spaces; equal values give equal texts.
+
+    Raises:  RejectedError: nested more deeply than can be written, though it could be read.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        message = f"A JSON value cannot be written again: {error}."
+        raise RejectedError(message) from error
 
 
 def canonical_arguments(arguments: str) -> str:
     """Tool-call arguments in canonical form; text that is not JSON stays as it is (models do write such)."""
     try:
         return canonical_json(orjson.loads(arguments))
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RejectedError):
         return arguments
 
 
 def _media(part: dict[str, Any]) -> Media:
-    kind = str(part.get("type", "unknown"))
+    kind: str = part["type"]
     inner = part.get(kind)
     url = inner.get("url") if isinstance(inner, dict) else None
     if isinstance(url, str) and url.startswith("data:") and ";base64," in url[:256]:
@@ -42,10 +49,16 @@ def _media(part: dict[str, Any]) -> Media:
             message = f"A {kind!r} part holds base64 data that does not decode: {error}."
             raise RejectedError(message) from error
     else:
-        raw = orjson.dumps(
-            {key: value for key, value in part.items() if key != "cache_control"}, option=orjson.OPT_SORT_KEYS
-        )
+        raw = canonical_json({key: value for key, value in part.items() if key != "cache_control"}).encode()
     return Media(kind=kind, digest=digest_bytes(raw), num_bytes=len(raw))
+
+
+def _text(part: dict[str, Any]) -> str:
+    text = part.get("text", part.get("refusal", ""))
+    if not isinstance(text, str):
+        message = f"A {part['type']!r} part must hold its text as a string."
+        raise RejectedError(message)
+    return text
 
 
 def _content(content: object) -> tuple[str, tuple[Media, ...]]:
@@ -58,10 +71,10 @@ def _content(content: object) -> tuple[str, tuple[Media, ...]]:
             texts: list[str] = []
             media: list[Media] = []
             for part in content:
-                if not isinstance(part, dict):
-                    raise RejectedError("Each content part must be an object with a 'type'.")
-                if part.get("type") in {"text", "input_text", "output_text", "refusal"}:
-                    texts.append(str(part.get("text", part.get("refusal", ""))))
+                if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+                    raise RejectedError("Each content part must be an object with a 'type', which is a string.")
+                if part["type"] in {"text", "input_text", "output_text", "refusal"}:
+                    texts.append(_text(part))
                 else:
                     media.append(_media(part))
             return "\n".join(texts), tuple(media)
@@ -78,8 +91,8 @@ def normalise_message(raw: dict[str, Any]) -> Message:
     role = raw.get("role")
     if role == "function":
         role = "tool"
-    if role not in {"system", "developer", "user", "assistant", "tool"}:
-        message = f"Message role {role!r} is not one of system, developer, user, assistant, tool."
+    if role not in ("system", "developer", "user", "assistant", "tool"):  # no set: a client may send what has no hash
+        message = f"Message role {str(role)[:40]!r} is not one of system, developer, user, assistant, tool."
         raise RejectedError(message)
     content, media = _content(raw.get("content"))
     calls = raw.get("tool_calls") or ()

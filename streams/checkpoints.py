@@ -13,12 +13,18 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from schemas.errors import CheckpointInvalidError
+from schemas.errors import CheckpointInvalidError, SettingsError
 from schemas.identity import digest_bytes
 from streams.tensors import TensorEntry, check_finite, describe
 
 MANIFEST_NAME = "manifest.json"
 _HEAD_BYTES = 1 << 20  # of each base weight file: enough to tell models apart, cheap for the largest ones
+
+
+class _ModelConfig(msgspec.Struct):
+    """What is read of a model folder's `config.json`."""
+
+    model_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +150,21 @@ def identify_base(folder: Path) -> str:
 
     Covers the configuration and, of each weight file, its name, size and first MiB (tensor names, shapes, first
     weights): reading a whole 70B model at every start would cost minutes.
+
+    Raises:  SettingsError: it is no model folder.
     """
-    config = (folder / "config.json").read_bytes()
+    try:
+        config = (folder / "config.json").read_bytes()
+        model_type = msgspec.json.decode(config, type=_ModelConfig).model_type
+    except (OSError, msgspec.MsgspecError) as error:
+        message = f"{folder} is no Hugging Face model folder (config.json: {error}); set engine.model_path to one."
+        raise SettingsError(message) from error
     hasher = hashlib.sha256(config)
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         hasher.update(f"{path.name}:{path.stat().st_size}:".encode() + head)
-    return f"{msgspec.json.decode(config)['model_type']}-{hasher.hexdigest()[:16]}"
+    return f"{model_type}-{hasher.hexdigest()[:16]}"
 
 
 def _canonical(manifest: Manifest) -> bytes:

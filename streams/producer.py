@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
-from schemas.errors import BrokerUnavailableError
+from schemas.errors import BrokerUnavailableError, NextstateError
 from schemas.events import Event
 from streams.client import PRODUCER, as_ours, open_client
 from streams.codec import Encoded, encode
@@ -64,18 +65,51 @@ class EventProducer:
             raise BrokerUnavailableError(message) from error
 
     def prepare(self, topic: Topic, event: Event) -> Encoded:
-        """The stamped record of an event, for a caller that must keep it until it is acknowledged."""
-        return self._stamper.stamp(encode(topic, event, self._instance))
+        """The record of an event, without a stamp, for a caller that must keep it until it is acknowledged.
+
+        Raises:  RejectedError: it cannot be encoded.
+        """
+        return encode(topic, event, self._instance)
+
+    @contextlib.contextmanager
+    def stamped(self, record: Encoded) -> Iterator[Encoded]:
+        """The record with the next number. Where the block fails to take it, the number is free again."""
+        seq = self._stamper.next_seq
+        try:
+            yield self._stamper.stamp(record)
+        except NextstateError:
+            self._stamper.rewind(seq)
+            raise
 
     def send_nowait(self, topic: Topic, encoded: Encoded) -> "asyncio.Future[Placed]":
         """Hand over a record; stamped if it is not yet. The future is done when Kafka has acknowledged it.
 
-        Raises:  BrokerUnavailableError: too many records wait for Kafka already; this one was not taken.
+        Raises:  the record was not taken. BrokerUnavailableError: too many wait for Kafka already; RejectedError: it
+                 is too large; RestartNeededError, FatalError: this client cannot send any more.
         """
+        if read_stamp(encoded.headers):
+            return self._hand_over(topic, encoded)
+        with self.stamped(encoded) as record:
+            return self._hand_over(topic, record)
+
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Wait for what is under way, up to `timeout_s`, and end."""
+        if self._client is None:
+            return
+        client, poller = self._client, self._poller
+        num_left = await asyncio.to_thread(client.flush, timeout_s)
+        if num_left:
+            _LOGGER.warning("closing with %d records that Kafka has not acknowledged", num_left)
+            client.purge()
+            await asyncio.to_thread(client.flush, _POLL_S)  # tells the futures
+        self._closing.set()
+        if poller is not None:
+            await asyncio.to_thread(poller.join)
+        self._client = None
+
+    def _hand_over(self, topic: Topic, record: Encoded) -> "asyncio.Future[Placed]":
         loop = asyncio.get_running_loop()
         sent: asyncio.Future[Placed] = loop.create_future()
-        first_seq = self._stamper.next_seq
-        record = encoded if read_stamp(encoded.headers) else self._stamper.stamp(encoded)
 
         def report(error: Any, message: Any) -> None:  # runs in the polling thread
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -90,25 +124,11 @@ class EventProducer:
                 on_delivery=report,
             )
         except BufferError as error:
-            self._stamper.rewind(first_seq)
             message = f"Sending to topic {topic.name!r} failed, too many records already wait for Kafka; is it running?"
             raise BrokerUnavailableError(message) from error
+        except KafkaException as error:
+            raise as_ours(error, f"Sending to topic {topic.name!r}") from error
         return sent
-
-    async def close(self) -> None:
-        """Wait for what is under way, up to `CLOSE_TIMEOUT_S`, and end."""
-        if self._client is None:
-            return
-        client, poller = self._client, self._poller
-        num_left = await asyncio.to_thread(client.flush, CLOSE_TIMEOUT_S)
-        if num_left:
-            _LOGGER.warning("closing with %d records that Kafka has not acknowledged", num_left)
-            client.purge()
-            await asyncio.to_thread(client.flush, _POLL_S)  # tells the futures
-        self._closing.set()
-        if poller is not None:
-            await asyncio.to_thread(poller.join)
-        self._client = None
 
     def _opened(self) -> Any:
         if self._client is None:

@@ -4,22 +4,25 @@ Dataflow: record ──► Kafka, waiting up to `deadline_s` for the acknowledge
                 └──► spool, after a missed deadline, and at once from then on until the spool is delivered
           drain  ──► spooled records to Kafka, in order; the first one's acknowledgement is how the broker is known to
                      be back. Unblocked by: a record in the spool.
-An event whose deadline was missed may arrive twice, under one id.
+An event whose deadline was missed may arrive twice, under one id. It gets its producer's number when Kafka's client or
+the spool takes it, so that one that nobody took leaves no gap.
 """
 
 import asyncio
-import contextlib
 import logging
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Literal
 
 import msgspec
 
-from schemas.errors import NextstateError, RejectedError
+from schemas.errors import NextstateError, RejectedError, RetryableError
 from schemas.events import Event
-from streams.codec import Encoded
+from streams.client import RestartNeededError
+from streams.codec import Encoded, decode
 from streams.producer import EventProducer, Placed
 from streams.spool import Spool
+from streams.stamp import read_stamp
 from streams.topics import BY_NAME, Topic
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class Recorder:
         self._healthy = True
         self._filled = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
+        self._numbering = asyncio.Lock()  # from an event's number to its place in the spool: no other takes one
 
     @property
     def healthy(self) -> bool:
@@ -82,31 +86,65 @@ class Recorder:
         """Stop delivering; what is still in the spool waits there for the next start."""
         if self._drain is not None:
             self._drain.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._drain
+            await asyncio.wait({self._drain})
         await asyncio.to_thread(self._spool.close)
+
+    async def until_failed(self) -> None:
+        """Runs as long as the spool can be delivered, now or later.
+
+        Raises:  RestartNeededError, FatalError, or a defect: nothing is delivered any more; what is spooled stays.
+        """
+        if self._drain is not None:
+            await asyncio.shield(self._drain)
+
+    def pending(self) -> list[Event]:
+        """The events in the spool, oldest first; some may be delivered meanwhile. Blocking."""
+        events = []
+        for _, raw in self._spool.replay():
+            spooled = msgspec.msgpack.decode(raw, type=_Spooled)
+            try:
+                events.append(decode(spooled.headers, spooled.value))
+            except RejectedError as error:
+                _LOGGER.warning("a spooled event is not understood: %s", error)
+        return events
 
     async def record(self, topic: Topic, event: Event) -> Literal["kafka", "spool"]:
         """Make an event safe, and say where it is.
 
         Raises:  RejectedError: it cannot be encoded; SpoolFullError: Kafka is away and the spool full: it is not safe.
         """
-        encoded = self._producer.prepare(topic, event)
-        if self._healthy and await self._acknowledged(topic, encoded):
-            return "kafka"
-        spooled = msgspec.msgpack.encode(_Spooled(topic.name, encoded.key, encoded.value, encoded.headers))
-        await asyncio.to_thread(self._keep, spooled, asyncio.get_running_loop())
+        record = self._producer.prepare(topic, event)
+        if self._healthy:
+            try:
+                with self._producer.stamped(record) as stamped:
+                    sent = self._producer.send_nowait(topic, stamped)
+            except RejectedError:
+                raise
+            except NextstateError as error:
+                self._spool_from_now_on(str(error))
+            else:
+                if await self._acknowledged(sent):
+                    return "kafka"
+                record = stamped
+        await self._keep(topic, record)
         return "spool"
 
-    def _keep(self, spooled: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    async def _keep(self, topic: Topic, record: Encoded) -> None:
+        async with self._numbering:
+            self._healthy = False  # what is in the spool goes first
+            with nullcontext(record) if read_stamp(record.headers) else self._producer.stamped(record) as stamped:
+                spooled = msgspec.msgpack.encode(_Spooled(topic.name, stamped.key, stamped.value, stamped.headers))
+                await asyncio.to_thread(self._append, spooled, asyncio.get_running_loop())
+
+    def _append(self, spooled: bytes, loop: asyncio.AbstractEventLoop) -> None:
         try:
             self._spool.append(spooled)
         finally:  # in the thread: also where the caller was cancelled; and on a full disk Kafka must be tried again
             loop.call_soon_threadsafe(self._filled.set)
 
-    async def _acknowledged(self, topic: Topic, encoded: Encoded) -> bool:
+    async def _acknowledged(self, sent: "asyncio.Future[Placed]") -> bool:
         try:
-            await asyncio.wait_for(self._producer.send_nowait(topic, encoded), self._deadline_s)
+            await asyncio.wait_for(sent, self._deadline_s)
         except RejectedError:
             raise
         except TimeoutError:
@@ -127,15 +165,18 @@ class Recorder:
             await self._filled.wait()
             try:
                 await self._deliver_chunk()
-            except (NextstateError, OSError) as error:
+            except RestartNeededError:
+                raise
+            except (RetryableError, OSError) as error:
                 _LOGGER.warning("the spool waits: %s", error)
                 await asyncio.sleep(_BACKOFF_S)
                 continue
             # Only now, not at the first acknowledgement: a conversation's later events stay behind its earlier ones.
-            if not self._spool.pending_bytes:
-                self._filled.clear()
-                self._healthy = True
-                _LOGGER.info("the spool is delivered, events go to Kafka again")
+            async with self._numbering:
+                if not self._spool.pending_bytes:
+                    self._filled.clear()
+                    self._healthy = True
+                    _LOGGER.info("the spool is delivered, events go to Kafka again")
 
     def _oldest(self) -> list[tuple[int, bytes]]:
         chunk: list[tuple[int, bytes]] = []
@@ -154,7 +195,11 @@ class Recorder:
         if chunk:
             await asyncio.to_thread(self._spool.drop, chunk[-1][0])
 
-    def _send_spooled(self, raw: bytes) -> "asyncio.Future[Placed]":
+    async def _send_spooled(self, raw: bytes) -> None:
         spooled = msgspec.msgpack.decode(raw, type=_Spooled)
         record = Encoded(key=spooled.key, value=spooled.value, headers=spooled.headers)
-        return self._producer.send_nowait(BY_NAME[spooled.topic], record)
+        try:
+            await self._producer.send_nowait(BY_NAME[spooled.topic], record)
+        except RejectedError as error:  # Kafka will never take it: those behind it must not wait for it
+            _LOGGER.warning("a spooled event is set aside: %s", error)
+            await asyncio.to_thread(self._spool.set_aside, raw)

@@ -8,6 +8,7 @@ a crash in between delivers some again, under their own ids.
 Blocking and safe for several threads; streams/recorder.py calls it off the event loop.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -57,20 +58,20 @@ class Spool:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._path.open("a+b", buffering=0)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file, self._head, self._end = self._path.open("a+b", buffering=0), 0, 0
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _sync_folder(self._path.parent)
+            for end, _ in self._frames(0, os.fstat(self._file.fileno()).st_size):
+                self._end = end
+            self._cut_torn_tail()
         except BlockingIOError as error:
-            file.close()
+            self.close()
             message = f"Another process writes the spool {self._path}; give each gateway its own."
             raise FatalError(message) from error
         except OSError as error:
-            message = f"The spool {self._path} cannot be written: {error.strerror}; make its folder writable."
+            self.close()
+            message = f"The spool {self._path} cannot be written: {error.strerror}; {_fix(error)}."
             raise FatalError(message) from error
-        self._file, self._head, self._end = file, 0, 0
-        for end, _ in self._frames(0, os.fstat(file.fileno()).st_size):
-            self._end = end
-        self._cut_torn_tail()
 
     def append(self, record: bytes) -> None:
         """Keep a record; it is on the disk when this returns.
@@ -86,7 +87,7 @@ class Spool:
                 self._write(frame)
             except OSError as error:
                 os.ftruncate(self._opened().fileno(), self._end)
-                message = f"The spool {self._path} cannot grow: {error.strerror}; make room on the disk."
+                message = f"The spool {self._path} cannot grow: {error.strerror}; {_fix(error)}."
                 raise SpoolFullError(message) from error
             self._end += len(frame)
 
@@ -102,6 +103,15 @@ class Spool:
                 os.ftruncate(self._opened().fileno(), 0)
                 os.fsync(self._opened().fileno())
                 self._head = self._end = 0
+
+    def set_aside(self, data: bytes) -> None:
+        """Keep what cannot be delivered for a person to look at."""
+        aside = self._path.with_name(f"{self._path.name}.cut")
+        with aside.open("ab") as cut:
+            cut.write(data)
+            cut.flush()
+            os.fsync(cut.fileno())
+        _LOGGER.warning("%d bytes of spool %s that cannot be delivered lie in %s", len(data), self._path, aside.name)
 
     def close(self) -> None:
         """Let go of the file; what waits in it stays."""
@@ -126,7 +136,10 @@ class Spool:
         """Whole, undamaged records from `start`, up to `end` or the first that is neither."""
         file = self._opened().fileno()
         while start + _FRAME.size <= end:
-            length, checksum = _FRAME.unpack(os.pread(file, _FRAME.size, start))
+            head = os.pread(file, _FRAME.size, start)
+            if len(head) != _FRAME.size:  # emptied since
+                return
+            length, checksum = _FRAME.unpack(head)
             record = os.pread(file, length, start + _FRAME.size)
             if len(record) != length or zlib.crc32(record) != checksum:
                 return
@@ -136,13 +149,20 @@ class Spool:
     def _cut_torn_tail(self) -> None:
         file = self._opened().fileno()
         if torn := os.pread(file, os.fstat(file).st_size - self._end, self._end):
-            aside = self._path.with_name(f"{self._path.name}.cut")
-            with aside.open("ab") as cut:
-                cut.write(torn)
-                os.fsync(cut.fileno())
+            self.set_aside(torn)
             os.ftruncate(file, self._end)
             os.fsync(file)
-            _LOGGER.warning("spool %s ended in %d unreadable bytes, moved to %s", self._path, len(torn), aside.name)
+
+
+def _fix(error: OSError) -> str:
+    """What a person can do about an error of the disk."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room on the disk"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "make its folder writable"
+        case _:
+            return "check the disk and the path"
 
 
 def _sync_folder(folder: Path) -> None:

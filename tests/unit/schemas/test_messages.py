@@ -83,6 +83,9 @@ def test_calls_keep_their_order_and_ids() -> None:
         ({}, "None"),
         ({"role": "user", "content": 3}, "content"),
         ({"role": "user", "content": ["Hi"]}, "part"),
+        ({"role": []}, "role"),
+        ({"role": "user", "content": [{"type": {}}]}, "part"),
+        ({"role": "user", "content": [{"type": "text", "text": None}]}, "'text' part"),
         ({"role": "assistant", "tool_calls": "f"}, "tool_calls"),
         ({"role": "assistant", "tool_calls": [{"id": "x"}]}, "function"),
         ({"role": "user", "content": [{"type": "i", "i": {"url": "data:x;base64,@"}}]}, "base64"),
@@ -93,3 +96,8 @@ def test_an_impossible_message_is_refused_in_a_sentence_that_names_what_is_wrong
 ) -> None:
     with pytest.raises(RejectedError, match=named):
         normalise_message(raw)
+
+
+def test_arguments_that_are_nested_too_deeply_to_be_written_stay_as_the_model_wrote_them() -> None:
+    deep = "[" * 300 + "]" * 300
+    assert canonical_arguments(deep) == deep

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from schemas.errors import CheckpointInvalidError
+from schemas.errors import CheckpointInvalidError, SettingsError
 from streams.checkpoints import (
     MANIFEST_NAME,
     Manifest,
@@ -192,3 +192,11 @@ def test_a_url_names_its_folder_whatever_characters_are_in_it(tmp_path: Path) ->
 def test_a_url_of_another_kind_is_refused() -> None:
     with pytest.raises(CheckpointInvalidError, match="only file:// urls"):
         local_folder("s3://bucket/checkpoint")
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", "[]"])
+def test_a_folder_without_a_model_is_a_setting_to_mend(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"is no Hugging Face model folder .*engine\.model_path"):
+        identify_base(tmp_path)

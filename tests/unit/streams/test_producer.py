@@ -1,5 +1,7 @@
 """A producer without a broker: nobody waits for ever, and nothing is said to be safe."""
 
+from dataclasses import replace
+
 import pytest
 from example_events import ACTION
 
@@ -16,20 +18,26 @@ NOBODY = KafkaConfig(bootstrap_servers="127.0.0.1:1")
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.producer.SEND_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("streams.producer.CLOSE_TIMEOUT_S", 0.1)
+
+
+def next_seq(producer: EventProducer) -> int:
+    with producer.stamped(producer.prepare(ACTIONS, ACTION)) as record:
+        stamp = read_stamp(record.headers)
+    assert stamp is not None
+    return stamp.seq
 
 
 async def test_a_send_that_is_not_acknowledged_in_time_says_so() -> None:
     producer = EventProducer(NOBODY, "test")
     with pytest.raises(BrokerUnavailableError, match=r"nextstate\.action\.taken\.v1 a-2 within 0\.1 s"):
         await producer.send(ACTIONS, ACTION)
-    await producer.close()
+    await producer.close(0.1)
 
 
 async def test_closing_tells_those_who_still_wait() -> None:
     producer = EventProducer(NOBODY, "test")
     sent = producer.send_nowait(ACTIONS, encode(ACTIONS, ACTION, "test"))
-    await producer.close()
+    await producer.close(0.1)
     with pytest.raises(BrokerUnavailableError):
         await sent
 
@@ -40,19 +48,25 @@ async def test_a_record_that_librdkafka_cannot_take_uses_up_no_number() -> None:
     producer.send_nowait(ACTIONS, encode(ACTIONS, ACTION, "test")).cancel()
     with pytest.raises(BrokerUnavailableError, match="too many records"):
         producer.send_nowait(ACTIONS, encode(ACTIONS, ACTION, "test"))
-    stamp = read_stamp(producer.prepare(ACTIONS, ACTION).headers)
-    assert stamp is not None
-    assert stamp.seq == 1
-    await producer.close()
+    assert next_seq(producer) == 1
+    await producer.close(0.1)
 
 
 async def test_an_event_that_cannot_be_encoded_uses_up_no_number() -> None:
     producer = EventProducer(NOBODY, "test")
     with pytest.raises(MalformedEventError):
-        producer.prepare(FEEDBACK, ACTION)
-    stamp = read_stamp(producer.prepare(ACTIONS, ACTION).headers)
-    assert stamp is not None
-    assert stamp.seq == 0
+        await producer.send(FEEDBACK, ACTION)
+    assert next_seq(producer) == 0
+
+
+async def test_a_record_that_librdkafka_refuses_is_one_of_our_errors_and_uses_up_no_number() -> None:
+    small = NOBODY.model_copy(update={"client": {"message.max.bytes": "1000"}})
+    producer = EventProducer(small, "test")
+    large = replace(ACTION, reply=replace(ACTION.reply, content="x" * 2000))
+    with pytest.raises(MalformedEventError, match="too large"):
+        producer.send_nowait(ACTIONS, encode(ACTIONS, large, "test"))
+    assert next_seq(producer) == 0
+    await producer.close(0.1)
 
 
 async def test_closing_a_producer_that_never_sent_does_nothing() -> None:

@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 from example_events import ACTION
 
-from schemas.errors import BrokerUnavailableError, FatalError, NextstateError, SpoolFullError, TokenMismatchError
+from schemas.errors import (
+    BrokerUnavailableError,
+    FatalError,
+    MalformedEventError,
+    NextstateError,
+    SpoolFullError,
+    TokenMismatchError,
+)
 from schemas.events import Event
+from streams.client import RestartNeededError
 from streams.codec import Encoded, decode, encode
 from streams.config import KafkaConfig
 from streams.producer import EventProducer, Placed
@@ -29,11 +37,14 @@ class SwitchedKafka(EventProducer):
         self.up = True
         self.refusal: NextstateError | None = None
         self.delivered: list[str] = []
+        self.unwanted: set[str] = set()
         self._waiting: list[tuple[asyncio.Future[Placed], Encoded]] = []
 
     def send_nowait(self, topic: Topic, encoded: Encoded) -> "asyncio.Future[Placed]":
         if self.refusal is not None:
             raise self.refusal
+        if decode(encoded.headers, encoded.value).id in self.unwanted:
+            raise MalformedEventError("The record is too large.")
         sent: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
         self._waiting.append((sent, encoded))
         if self.up:
@@ -182,12 +193,75 @@ async def test_a_spooled_event_keeps_its_first_stamp(recorder: Recorder, kafka: 
     assert dict(headers[0])["ns_seq"] == b"0"
 
 
-async def test_a_record_without_a_broker_is_spooled_by_the_real_producer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streams.producer.CLOSE_TIMEOUT_S", 0.1)
+async def test_a_record_without_a_broker_is_spooled_by_the_real_producer(tmp_path: Path) -> None:
     producer = EventProducer(KafkaConfig(bootstrap_servers="127.0.0.1:1"), "test")
     async with Recorder(producer, Spool(tmp_path / "spool", 100_000), DEADLINE_S) as recorder:
         assert await recorder.record(ACTIONS, action(1)) == "spool"
         assert recorder.spooled_bytes > len(encode(ACTIONS, action(1), "test").value)
-    await producer.close()
+    await producer.close(0.1)
+
+
+async def test_what_waits_in_the_spool_can_be_read(recorder: Recorder, kafka: SwitchedKafka) -> None:
+    kafka.up = False
+    for number in (1, 2):
+        await recorder.record(ACTIONS, action(number))
+    assert recorder.pending() == [action(1), action(2)]
+
+
+async def test_an_event_that_nobody_took_uses_up_no_number(kafka: SwitchedKafka, tmp_path: Path) -> None:
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    room_for_one = len(encode(ACTIONS, action(1), "test").value) + 1_000
+    async with Recorder(kafka, Spool(tmp_path / "small", room_for_one), DEADLINE_S) as recorder:
+        await recorder.record(ACTIONS, action(1))
+        for number in (2, 3):
+            with pytest.raises(SpoolFullError):
+                await recorder.record(ACTIONS, action(number))
+        kafka.refusal = None
+        await until(lambda: recorder.healthy)
+        kafka.up = False
+        sent = asyncio.create_task(recorder.record(ACTIONS, action(4)))
+        await until(lambda: bool(kafka._waiting))
+        stamps = [dict(encoded.headers)["ns_seq"] for _, encoded in kafka._waiting]
+        assert stamps == [b"1"]
+        kafka.come_up()
+        await sent
+
+
+@pytest.mark.parametrize("error", [FatalError("No such topic."), RestartNeededError("The client is broken.")])
+async def test_a_delivery_that_can_never_go_on_is_heard_of_and_the_spool_keeps_what_it_has(
+    recorder: Recorder, kafka: SwitchedKafka, error: NextstateError
+) -> None:
+    kafka.refusal = error
+    assert await recorder.record(ACTIONS, action(1)) == "spool"
+    with pytest.raises(type(error), match=str(error)):
+        await asyncio.wait_for(recorder.until_failed(), 5)
+    assert recorder.pending() == [action(1)]
+
+
+async def test_a_delivery_is_tried_again_until_it_works(
+    recorder: Recorder, kafka: SwitchedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.recorder._BACKOFF_S", 0.01)
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    await recorder.record(ACTIONS, action(1))
+    failing = asyncio.create_task(recorder.until_failed())
+    await asyncio.sleep(0.05)
+    assert not failing.done()
+    kafka.refusal = None
+    await until(lambda: recorder.healthy)
+    assert kafka.delivered == ["a-1"]
+    failing.cancel()
+
+
+async def test_a_spooled_event_that_kafka_never_takes_is_set_aside_and_those_behind_it_are_delivered(
+    recorder: Recorder, kafka: SwitchedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.recorder._BACKOFF_S", 0.01)
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    for number in (1, 2):
+        await recorder.record(ACTIONS, action(number))
+    kafka.unwanted = {"a-1"}
+    kafka.refusal = None
+    await until(lambda: recorder.healthy)
+    assert kafka.delivered == ["a-2"]
+    assert b"a-1" in (tmp_path / "spool.cut").read_bytes()

@@ -125,3 +125,26 @@ def test_a_spool_that_cannot_be_written_stops_the_start_with_the_reason(tmp_path
     (tmp_path / "file").touch()
     with pytest.raises(FatalError, match="cannot be written"):
         Spool(tmp_path / "file" / "spool", 1_000).open()
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [(errno.ENOSPC, "make room on the disk"), (errno.EROFS, "make its folder writable"), (errno.EIO, "check the disk")],
+)
+def test_a_disk_that_fails_while_a_torn_tail_is_cut_stops_the_start_with_its_own_fix(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
+) -> None:
+    with Spool(path, 1_000) as spool:
+        spool.append(b"one")
+    with path.open("ab") as file:
+        file.write(b"torn")
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "ftruncate", fail)
+    with pytest.raises(FatalError, match=fix):
+        Spool(path, 1_000).open()
+    monkeypatch.undo()
+    with Spool(path, 1_000) as spool:  # the file was let go of
+        assert contents(spool) == [b"one"]
