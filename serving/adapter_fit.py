@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.errors import CheckpointInvalidError
+from schemas.errors import CheckpointInvalidError, SettingsError
 from streams.tensors import TensorEntry, describe
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -31,10 +31,17 @@ class AdapterConfig:
 
 
 def base_shapes(model_path: Path) -> dict[str, Shape]:
-    """Shape of every matrix that an adapter could change: [O, I], by layer name."""
+    """Shape of every matrix that an adapter could change: [O, I], by layer name.
+
+    Raises:  SettingsError: the model's weights cannot be read.
+    """
     tensors: dict[str, TensorEntry] = {}
     for file in sorted(model_path.glob("*.safetensors")):
-        tensors |= describe(file)
+        try:
+            tensors |= describe(file)
+        except CheckpointInvalidError as error:
+            message = f"{file} is no whole weight file; set engine.model_path to a whole model folder."
+            raise SettingsError(message) from error
     return {
         name.removesuffix(".weight"): entry.shape
         for name, entry in tensors.items()

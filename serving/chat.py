@@ -24,15 +24,14 @@ from serving.config import GatewayConfig
 from serving.conversation import Match
 from serving.facts import TurnFacts, next_state_observed
 from serving.http_edge import EventStream, until_disconnected
-from serving.openai_chat import ChatCall, read_chat_call
+from serving.openai_chat import ChatCall, read_chat_call, refuse_media
 from serving.openai_errors import ApiError
 from serving.openai_reply import Envelope
 from serving.routing import Route, Routes
+from serving.sglang_wire import NUM_RESERVED_TOKENS
 from serving.streaming import first_event, streamed_reply, whole_reply
 from serving.turn import Turn, TurnPorts, TurnRenderer
 from streams.topics import NEXT_STATES
-
-SHUTDOWN_S = 10.0  # for turns whose client is gone to be recorded
 
 T = TypeVar("T")
 
@@ -65,6 +64,7 @@ class Chat:
         self._routes = routes
         self._served = served
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._turns: set[Turn] = set()
 
     async def completions(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
@@ -82,10 +82,12 @@ class Chat:
         reply, recorded = await self._unless_left(request, turn, whole_reply(turn, envelope))
         return JSONResponse(reply, headers=_headers(turn.facts, recorded=recorded))
 
-    async def settle(self) -> None:
-        """Wait until the turns under way are recorded."""
+    async def settle(self, timeout_s: float) -> None:
+        """Leave the turns under way, and wait until they are recorded as aborted."""
+        for turn in self._turns:
+            turn.leave()
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=SHUTDOWN_S)
+            await asyncio.wait(self._under_way, timeout=timeout_s)
 
     async def _begin(self, tenant: str, call: ChatCall, session: SessionHeaders, route: Route) -> Turn:
         """Match the request, record what it says about the action before it, render it, and start to draw."""
@@ -96,6 +98,7 @@ class Chat:
         self._ports.metrics.matches.labels(match.kind).inc()
         observed = self._spawn(self._observe(match, request_id, tenant, call.subject))
         try:
+            refuse_media(call.messages)
             prompt_ids = await self._render(call)
             sampling = self._fitted(call.sampling, len(prompt_ids))
         except BaseException:
@@ -114,7 +117,8 @@ class Chat:
             action_ids=tuple(new_id(self._ports.now_ms()) for _ in range(call.num_choices)),
         )
         turn = Turn(facts, self._ports, observed)
-        self._spawn(turn.run())
+        self._turns.add(turn)
+        self._spawn(turn.run()).add_done_callback(lambda _: self._turns.discard(turn))
         return turn
 
     async def _observe(self, match: Match, request_id: str, tenant: str, subject: str) -> bool:
@@ -139,10 +143,12 @@ class Chat:
         """
         room = self._served.context_length - num_prompt_tokens
         wanted = sampling.max_tokens
-        if room < 1 or (wanted is not None and wanted > room):
+        if room <= NUM_RESERVED_TOKENS or (wanted is not None and wanted > room):
+            length = self._served.context_length
             message = (
-                f"The context holds {self._served.context_length} tokens, but the prompt has {num_prompt_tokens}"
-                f"{'' if wanted is None else f' and {wanted} are asked for'}; shorten the messages or the reply."
+                f"The context holds {length} tokens ({length - NUM_RESERVED_TOKENS - 1} of prompt), but the prompt has "
+                f"{num_prompt_tokens}{'' if wanted is None else f' and {wanted} are asked for'}; shorten the messages "
+                "or the reply."
             )
             raise ApiError(message, param="messages", code="context_length_exceeded")
         return replace(sampling, max_tokens=wanted or min(self._config.default_max_tokens or room, room))

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import orjson
 from jinja2 import TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from schemas.errors import RejectedError, SettingsError
+from serving.model_folder import read_json
 
 
 class ChatTemplate:
@@ -53,9 +53,9 @@ class ChatTemplate:
 def read_chat_template(folder: Path) -> ChatTemplate:
     """The template that a model folder ships, on its own or inside its tokenizer's configuration.
 
-    Raises:  SettingsError: it has none.
+    Raises:  SettingsError: it has none, or the folder is no model folder.
     """
-    config = orjson.loads((folder / "tokenizer_config.json").read_bytes())
+    config = read_json(folder, "tokenizer_config.json")
     file = folder / "chat_template.jinja"
     source = file.read_text() if file.is_file() else config.get("chat_template")
     if isinstance(source, list):  # several, by name

@@ -14,19 +14,24 @@ class GatewayConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"  # address to listen on
-    port: PositiveInt = 8400  # port to listen on
+    port: int = Field(default=8400, ge=1, le=65535)  # port to listen on
     api_keys: dict[str, str] = Field(default_factory=dict, repr=False)  # key -> tenant; empty: all are "default"
     max_body_bytes: PositiveInt = 8 * 1024 * 1024  # a longer request is refused before it is read whole
     max_choices: PositiveInt = 8  # largest `n` of one request
-    default_temperature: float = Field(default=1.0, ge=0)  # used when the client sends none; 1.0 is the policy itself
+    # Used when the client sends none. 1.0 is the policy itself and OpenAI's default, but small models ramble at it.
+    default_temperature: float = Field(default=0.7, ge=0)
     default_top_p: float = Field(default=1.0, gt=0, le=1)  # used when the client sends none; below 1 does not train
     default_max_tokens: PositiveInt | None = None  # used when the client sends none; None: what the context leaves
-    record_deadline_s: PositiveFloat = 2.0  # how long a finish waits for Kafka before the spool takes the action
+    # How long a finish waits for Kafka before the spool takes the action; a gateway that stops waits 4 s, no longer.
+    record_deadline_s: float = Field(default=2.0, gt=0, lt=4)
     spool_max_bytes: PositiveInt = 1024**3  # room on disk for events while Kafka is away
     when_unrecordable: Literal["refuse", "serve"] = "refuse"  # neither Kafka nor spool takes events: 503, or unrecorded
     engine_retry_s: PositiveFloat = 30.0  # how long a request without tokens yet waits for an engine that is away
     max_open_bytes: PositiveInt = 512 * 1024 * 1024  # memory for actions that may still be answered; oldest go first
     max_open_age_s: PositiveFloat = 7 * 24 * 3600.0  # an action older than this is no longer matched
+    # A prompt is stored whole where the whole one that it would build on is older. Keep it well below
+    # processors.max_open_age_s: what processors have forgotten they cannot build on (the turn is skipped).
+    max_chain_age_s: PositiveFloat = 24 * 3600.0
 
 
 class EngineConfig(BaseModel):

@@ -9,8 +9,9 @@ Decisions that the data cannot make:
 * A request without an assistant message opens a new conversation, each time: a retried opening and two people who open
   with the same words look alike, and nothing is lost by keeping them apart. Which of them a later request continues is
   decided by the overlap, and marked `ambiguous` where that ties.
-* Candidates with equal overlap are a guess, marked `ambiguous`: the one that read least beyond the history, then one
-  still without an answer (so that two equal conversations do not both end up on one action), then the oldest.
+* Candidates with equal overlap are a guess, marked `ambiguous` unless they are alike (siblings that read and said the
+  same): the one that read least beyond the history, then one still without an answer (so that two equal conversations
+  do not both end up on one action), then the oldest.
 * A side turn (a title, a summary) is the client's own business: it follows a main turn, but is not its next state.
 * A session id is its conversation: the conversation's id is the digest of tenant and session, hence known after a
   restart, and requests of a session only ever match inside it.
@@ -19,6 +20,7 @@ Decisions that the data cannot make:
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from schemas.events import ActionTaken, Message, NextStateObserved, TurnType
@@ -28,6 +30,7 @@ from schemas.prompt import Resolved
 from serving.open_actions import OpenAction, OpenActions, open_action
 
 FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
+# The largest age of a chain bounds how long a reader must remember: processors forget after processors.max_open_age_s.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +65,33 @@ class Match:
 class ConversationIndex:
     """Open actions by what they replied, per tenant.
 
-    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; now_ms: the clock;
-             next_id: makes the ids of new conversations.
+    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; max_chain_age_ms: a prompt is stored
+             whole where the whole one that it would build on is older; now_ms: the clock; next_id: makes the ids of
+             new conversations.
     """
 
     def __init__(
-        self, *, max_bytes: int, max_age_ms: int, now_ms: Callable[[], int], next_id: Callable[[], str] = new_id
+        self,
+        *,
+        max_bytes: int,
+        max_age_ms: int,
+        max_chain_age_ms: int,
+        now_ms: Callable[[], int],
+        next_id: Callable[[], str] = new_id,
     ) -> None:
-        self._open = OpenActions(max_bytes=max_bytes, max_age_ms=max_age_ms)
+        self._empty = partial(OpenActions, max_bytes=max_bytes, max_age_ms=max_age_ms)
+        self._open = self._empty()
+        self._max_chain_age_ms = max_chain_age_ms
         self._now_ms = now_ms
         self._next_id = next_id
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def num_bytes(self) -> int:
+        """Room that the open actions take, roughly."""
+        return self._open.num_bytes
 
     def match(
         self, *, tenant: str, session_id: str | None, messages: tuple[Message, ...], turn_type: TurnType = "main"
@@ -99,7 +116,7 @@ class ConversationIndex:
             turn=parent.turn + 1,
             parent_action_id=parent.action_id,
             parent_policy=parent.policy,
-            base=None if parent.chain_length >= FULL_PROMPT_EVERY_TURNS else parent.resolved(),
+            base=parent.resolved() if self._may_grow(parent) else None,
             ambiguous=ambiguous,
             branch=parent.answered,
             new_messages=_unread(visible[last + 1 :], parent.read, history) if observes else (),
@@ -118,17 +135,28 @@ class ConversationIndex:
     def restore(self, actions: Iterable[ActionTaken], next_states: Iterable[NextStateObserved]) -> int:
         """Rebuild from recorded events, in any order and with duplicates; returns how many actions are open.
 
-        An `ended` next state leaves its action open: a person may answer after the timeout.
+        What was opened since stays open, as the newest. An `ended` next state leaves its action open: a person may
+        answer after the timeout.
         """
+        since, self._open = self._open, self._empty()
         unique = {action.id: action for action in actions}
-        for action in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
-            self.add(action)
+        for recorded in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
+            self.add(recorded)
+        for action in since:
+            if known := self._open.get(action.action_id):
+                known.answered |= action.answered
+            self._open.add(action)
         self._open.drop_older_than(self._now_ms())
         for state in next_states:
             parent = self._open.get(state.action_id)
             if parent is not None and state.kind == "messages":
                 parent.answered = True
         return len(self._open)
+
+    def _may_grow(self, parent: OpenAction) -> bool:
+        """Whether another prompt may be stored against this action's."""
+        is_young = self._now_ms() - parent.root_time_ms <= self._max_chain_age_ms
+        return is_young and parent.chain_length < FULL_PROMPT_EVERY_TURNS
 
     def _candidates(self, tenant: str, session: str | None, reply: Message) -> list[OpenAction]:
         served = self._open.replied(tenant, digest_message(reply))
@@ -151,7 +179,12 @@ def _best(candidates: list[OpenAction], history: Counter[str]) -> tuple[OpenActi
     best = [action for action, overlap in zip(candidates, overlaps, strict=True) if overlap == most]
     chosen = min(best, key=lambda action: ((action.read - history).total(), action.answered))  # min keeps the oldest
     nothing_in_common = most == 0 and bool(history or chosen.read)
-    return chosen, len(best) > 1 or nothing_in_common
+    return chosen, nothing_in_common or not all(_are_alike(action, chosen) for action in best)
+
+
+def _are_alike(one: OpenAction, other: OpenAction) -> bool:
+    """Whether two actions with the same reply are equal choices of one turn: either is right."""
+    return (one.conversation_id, one.policy, one.read) == (other.conversation_id, other.policy, other.read)
 
 
 def _unread(after: tuple[Message, ...], read: Counter[str], history: Counter[str]) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
-"""`SGLangEngine`: the client of one SGLang server: draw, score, and manage adapters.
+"""`SGLangEngine`: the client of one SGLang server: draw, and manage adapters.
 
 Owns the connections to one server. Consumes `GenerateRequest`; produces `EngineChunk`s as the server draws them, and
 errors of ours for everything else. Closing the iterator of `generate` closes its connection, and the engine stops
@@ -27,8 +27,6 @@ from serving.sglang_wire import (
     engine_error,
     generate_body,
     read_chunk,
-    read_scores,
-    score_body,
     sse_events,
 )
 
@@ -72,20 +70,6 @@ class SGLangEngine:
                 if chunk.finish_reason is not None:
                     return
         raise EngineUnavailableError("The engine ended a reply in the middle; was it stopped?")
-
-    async def score(
-        self, prompt_ids: tuple[int, ...], response_ids: tuple[int, ...], adapter: str | None = None
-    ) -> tuple[float, ...]:
-        """Log-probs of a given response after a prompt, at temperature 1: [T] nats.
-
-        Raises:  as `generate`; TokenMismatchError also where prompt or response is empty.
-        """
-        if not prompt_ids or not response_ids:
-            raise TokenMismatchError("Scoring needs a prompt and a response of at least one token each.")
-        ids = prompt_ids + response_ids
-        self._check_ids(ids)
-        reply = await self._call("POST", "/generate", score_body(ids, len(prompt_ids), adapter))
-        return read_scores(reply, response_ids)
 
     async def load_adapter(self, name: str, path: Path) -> None:
         """Take an adapter folder under a name. The folder must be checked before: a broken one can end the engine.
@@ -137,9 +121,12 @@ class SGLangEngine:
     ) -> JsonObject:
         async with _our_errors():
             response = await self._client.request(method, route, json=body, headers=headers)
-        if not response.is_success:
-            raise _refusal(response)
-        reply: JsonObject = orjson.loads(response.content)
+            if not response.is_success:
+                raise _refusal(response)
+            reply = orjson.loads(response.content)
+        if not isinstance(reply, dict):
+            message = f"The engine answered {route} with something that is no JSON object; is it SGLang 0.5.23?"
+            raise EngineUnavailableError(message)
         return reply
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:

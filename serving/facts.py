@@ -99,6 +99,19 @@ def action_taken(facts: TurnFacts, sibling: int, drawn: Drawn, now_ms: int) -> A
     )
 
 
+def whole_action(facts: TurnFacts, action: ActionTaken) -> ActionTaken:
+    """The same action with its prompt whole instead of as a delta."""
+    prompt = delta(facts.call.messages, facts.prompt_ids, None)
+    return replace(
+        action,
+        base_action_id=prompt.base_action_id,
+        kept_messages=prompt.kept_messages,
+        messages=prompt.messages,
+        kept_prompt_tokens=prompt.kept_prompt_tokens,
+        prompt_ids=prompt.prompt_ids,
+    )
+
+
 def sampling_of(call: ChatCall, sibling: int) -> Sampling:
     """How one choice is drawn: with its own seed, since equal seeds would give equal choices."""
     seed = call.sampling.seed

@@ -27,6 +27,7 @@ from serving.http_edge import Measured, error_response
 from serving.metrics import GatewayMetrics
 from serving.recording import Recorder, Recording
 from serving.routing import Routes
+from serving.shutdown import SETTLE_S
 from serving.turn import TurnPorts
 
 
@@ -57,7 +58,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await chat.settle()
+        await chat.settle(SETTLE_S)
 
     return Starlette(
         routes=[
@@ -95,6 +96,7 @@ class _Overview:
             "status": "ready" if ready else "unavailable",
             "engine": engine,
             "recording": place,
+            "trouble": self._ports.recording.trouble,
             "spooled_bytes": self._ports.recording.spooled_bytes,
             "versions": self._routes.versions,
         }

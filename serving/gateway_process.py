@@ -1,32 +1,35 @@
 """`run_gateway`: the gateway as a process, from its configuration to its end.
 
-Start: spool and producer, the open actions and routes as the log has them, then the socket; so the first request is
-served like the last one before a restart. End: no new requests, those under way to their recorded end, then the spool.
+Start: spool and producer, the open actions and routes as the spool and the log have them, then the socket; so the first
+request is served like the last one before a restart. Without Kafka it starts on the spool alone: until the log can be
+read, the base model serves, and requests that continue an older conversation open a new one, so that their next states
+are lost. End (serving/shutdown.py): no new requests, those under way to their recorded end, then the spool.
 """
 
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from schemas.clock import now_ms
-from schemas.errors import MissingRuntimeError
-from schemas.events import ActionTaken, NextStateObserved, PolicyLoaded
-from serving.chat import SHUTDOWN_S, Served
+from schemas.errors import MissingRuntimeError, RetryableError
+from schemas.events import ActionTaken, Event, NextStateObserved, PolicyLoaded
+from serving.chat import Served
 from serving.config import EngineConfig, GatewayConfig
 from serving.conversation import ConversationIndex
 from serving.engine import SGLangEngine
 from serving.gateway import create_app
+from serving.lifetime import beat, run_until_stopped
 from serving.rendering import ChatRenderer
 from serving.routing import Routes, follow_reloads
+from serving.shutdown import FLUSH_S, GRACE_S
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.producer import EventProducer
@@ -36,7 +39,7 @@ from streams.topics import ACTIONS, NEXT_STATES, RELOADS
 
 _LOGGER = logging.getLogger(__name__)
 INSTANCE = "gateway"
-HEARTBEAT_S = 1.0
+RETRY_PAUSE_S = 1.0
 BACKLOG = 512  # connections that may wait to be accepted
 
 
@@ -55,13 +58,14 @@ async def run_gateway(
 
     Args:    engine_url, model_path: of the engine that runs, and of its base model; home: folder for the spool;
              heartbeat: touched every second while the process is alive.
-    Raises:  MissingRuntimeError: the address is taken; FatalError: topics or spool are not usable.
+    Raises:  MissingRuntimeError: the address is taken; FatalError: topics, spool or model are not usable;
+             RestartNeededError: this process's Kafka client can go no further.
     """
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(config.host, config.port))
         recorder = await stack.enter_async_context(_recorder(config, kafka, home))
-        index, routes = _empty_index(config), Routes(policy)
-        await asyncio.to_thread(restore, kafka, index, routes)
+        memory = Memory(_empty_index(config), Routes(policy), recorder, kafka)
+        is_restored = await memory.restore()
         served = Served(
             renderer=await asyncio.to_thread(ChatRenderer, model_path),
             base_model=model_path.name,
@@ -69,30 +73,67 @@ async def run_gateway(
         )
         client = SGLangEngine(engine_url, engine.model_copy(update={"model_path": str(model_path)}))
         stack.push_async_callback(client.close)
-        app = create_app(config, engine=client, recorder=recorder, index=index, routes=routes, served=served)
-        await stack.enter_async_context(_in_background(follow_reloads(kafka, routes)))
-        await stack.enter_async_context(_in_background(_beat(heartbeat)))
-        await _serve(app, listener)
+        app = create_app(
+            config, engine=client, recorder=recorder, index=memory.index, routes=memory.routes, served=served
+        )
+        works = [serve(app, listener), follow_reloads(kafka, memory.routes), recorder.until_failed(), beat(heartbeat)]
+        await run_until_stopped(*works, *([] if is_restored else [memory.restore_later()]))
 
 
-def restore(kafka: KafkaConfig, index: ConversationIndex, routes: Routes) -> None:
-    """What an earlier gateway knew, read back from the log."""
-    actions, next_states = [], []
-    for record in read_all(kafka, [ACTIONS, NEXT_STATES, RELOADS]):
-        match record.event:
-            case ActionTaken() as action:
-                actions.append(action)
-            case NextStateObserved() as state:
-                next_states.append(state)
-            case PolicyLoaded() as loaded:
-                routes.apply(loaded)
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an earlier gateway knew, and where that is written down."""
+
+    index: ConversationIndex
+    routes: Routes
+    recorder: Recorder
+    kafka: KafkaConfig
+
+    async def restore(self) -> bool:
+        """Read it back from the spool and the log; False: from the spool alone, since the log cannot be read now."""
+        spooled = await asyncio.to_thread(self.recorder.pending)  # first: what leaves it now is in the log by then
+        try:
+            logged = await asyncio.to_thread(recorded_events, self.kafka)
+        except RetryableError as error:
+            _LOGGER.warning("older conversations are not known yet: %s", error)
+            restore(spooled, self.index, self.routes)
+            return False
+        restore([*spooled, *logged], self.index, self.routes)
+        return True
+
+    async def restore_later(self) -> None:
+        """Try until it has worked."""
+        is_restored = False
+        while not is_restored:
+            await asyncio.sleep(RETRY_PAUSE_S)
+            is_restored = await self.restore()
+
+
+def recorded_events(kafka: KafkaConfig) -> list[Event]:
+    """What the log holds of open actions and routes. Blocking.
+
+    Raises:  BrokerUnavailableError: Kafka does not answer; FatalError: a topic is missing.
+    """
+    return [record.event for record in read_all(kafka, [ACTIONS, NEXT_STATES, RELOADS]) if record.event is not None]
+
+
+def restore(events: Sequence[Event], index: ConversationIndex, routes: Routes) -> None:
+    """Take in what was recorded, in any order and with duplicates; reloads in the log's order."""
+    actions = [event for event in events if isinstance(event, ActionTaken)]
+    next_states = [event for event in events if isinstance(event, NextStateObserved)]
+    for event in events:
+        if isinstance(event, PolicyLoaded):
+            routes.apply(event)
     num_open = index.restore(actions, next_states)
-    _LOGGER.info("restored %d open actions of %d in the log", num_open, len(actions))
+    _LOGGER.info("restored %d open actions of %d recorded", num_open, len(actions))
 
 
 def _empty_index(config: GatewayConfig) -> ConversationIndex:
     return ConversationIndex(
-        max_bytes=config.max_open_bytes, max_age_ms=int(config.max_open_age_s * 1000), now_ms=now_ms
+        max_bytes=config.max_open_bytes,
+        max_age_ms=int(config.max_open_age_s * 1000),
+        max_chain_age_ms=int(config.max_chain_age_s * 1000),
+        now_ms=now_ms,
     )
 
 
@@ -104,7 +145,7 @@ async def _recorder(config: GatewayConfig, kafka: KafkaConfig, home: Path) -> As
         async with Recorder(producer, spool, config.record_deadline_s) as recorder:
             yield recorder
     finally:
-        await producer.close()
+        await producer.close(FLUSH_S)
 
 
 @contextlib.contextmanager
@@ -120,16 +161,11 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-async def _serve(app: Starlette, listener: socket.socket) -> None:
+async def serve(app: Starlette, listener: socket.socket) -> None:
+    """Answer requests until cancelled; then those under way may end, or are left and recorded as aborted."""
     server = _Server(
-        uvicorn.Config(
-            app, access_log=False, log_config=None, backlog=BACKLOG, timeout_graceful_shutdown=int(SHUTDOWN_S)
-        )
+        uvicorn.Config(app, access_log=False, log_config=None, backlog=BACKLOG, timeout_graceful_shutdown=GRACE_S)
     )
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever runs us cancels
-        for kind in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(kind, server.stop)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)
@@ -149,20 +185,3 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new requests, and end when the open ones have."""
         self.should_exit = True
-
-
-@asynccontextmanager
-async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _beat(heartbeat: Path) -> None:
-    while True:
-        await asyncio.to_thread(heartbeat.touch)
-        await asyncio.sleep(HEARTBEAT_S)

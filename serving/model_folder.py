@@ -1,4 +1,4 @@
-"""`vocab_size`: how many token ids a Hugging Face model folder has weights for.
+"""`vocab_size`: how many token ids a Hugging Face model folder has weights for; `read_json`: one of its JSON files.
 
 The tokenizer may know more tokens, or fewer, than the embedding has rows; an id without a row ends
 the engine's process.
@@ -6,6 +6,7 @@ the engine's process.
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,9 +19,29 @@ def vocab_size(model_path: Path) -> int:
 
     Raises:  SettingsError: the folder is no model folder.
     """
+    config = read_json(model_path, "config.json")
     try:
-        config = orjson.loads((model_path / "config.json").read_bytes())
         return int(config.get("text_config", config)["vocab_size"])
-    except (OSError, orjson.JSONDecodeError, KeyError) as error:
-        message = f"{model_path} is no Hugging Face model folder ({error}); set engine.model_path to one."
-        raise SettingsError(message) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise no_model_folder(model_path, "its config.json has no usable vocab_size") from error
+
+
+def read_json(model_path: Path, name: str) -> dict[str, Any]:
+    """The object in one JSON file of the folder.
+
+    Raises:  SettingsError: there is none.
+    """
+    try:
+        value = orjson.loads((model_path / name).read_bytes())
+    except OSError as error:
+        raise no_model_folder(model_path, f"{name}: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise no_model_folder(model_path, f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise no_model_folder(model_path, f"{name} holds no object")
+    return value
+
+
+def no_model_folder(model_path: Path, reason: str) -> SettingsError:
+    """The error of a folder that cannot be served, with the fix."""
+    return SettingsError(f"{model_path} is no Hugging Face model folder ({reason}); set engine.model_path to one.")

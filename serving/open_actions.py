@@ -4,8 +4,10 @@ Owns the store behind the conversation index, bounded in bytes and age. Prompts 
 against an earlier action, so a long conversation costs its new tokens only; a base lives on while an action needs it.
 """
 
+import sys
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas.events import ActionTaken, Message, TurnType
@@ -13,6 +15,8 @@ from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved
 
 ENTRY_OVERHEAD_BYTES = 2048  # objects, digests and the two look-up tables of one action, measured roughly
+BYTES_PER_MESSAGE = 128  # a `Message`, without its texts
+BYTES_PER_DIGEST = 160  # the text of a digest and its place in a counter, which grows by doubling
 BYTES_PER_TOKEN = 4
 
 
@@ -27,6 +31,7 @@ class OpenAction:
     turn: int
     turn_type: TurnType
     time_ms: int
+    root_time_ms: int  # of the action, at the end of its bases, that is stored whole
     reply: Message
     reply_digest: str
     read: Counter[str]  # digests of the messages it read, system messages left out
@@ -42,8 +47,9 @@ class OpenAction:
     @property
     def num_bytes(self) -> int:
         """Room that it takes, roughly."""
-        text = sum(len(message.content) for message in (*self.messages, self.reply))
-        return ENTRY_OVERHEAD_BYTES + text + BYTES_PER_TOKEN * (len(self.prompt_ids) + len(self.response_ids))
+        messages = sum(map(_message_bytes, (*self.messages, self.reply)))
+        tokens = BYTES_PER_TOKEN * (len(self.prompt_ids) + len(self.response_ids))
+        return ENTRY_OVERHEAD_BYTES + messages + BYTES_PER_DIGEST * len(self.read) + tokens
 
     def all_messages(self) -> tuple[Message, ...]:
         """Every message that it read."""
@@ -80,6 +86,7 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
         turn=action.turn,
         turn_type=action.turn_type,
         time_ms=action.time_ms,
+        root_time_ms=action.time_ms if base is None else base.root_time_ms,
         reply=action.reply,
         reply_digest=digest_message(action.reply),
         read=Counter(digest_message(message) for message in whole if message.role not in UNMATCHED_ROLES),
@@ -91,6 +98,11 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
         prompt_ids=array("i", action.prompt_ids),
         response_ids=array("i", action.response_ids),
     )
+
+
+def _message_bytes(message: Message) -> int:
+    texts = (message.content, *(part for call in message.tool_calls for part in (call.name, call.arguments)))
+    return BYTES_PER_MESSAGE + sum(map(sys.getsizeof, texts))  # a text takes up to 4 bytes per character
 
 
 class OpenActions:
@@ -105,6 +117,15 @@ class OpenActions:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    @property
+    def num_bytes(self) -> int:
+        """Room that they take, roughly."""
+        return self._num_bytes
+
+    def __iter__(self) -> Iterator[OpenAction]:
+        """Oldest first."""
+        return iter(self._by_id.values())
 
     def get(self, action_id: str) -> OpenAction | None:
         """The action with this id, if it is open."""

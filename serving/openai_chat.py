@@ -2,7 +2,8 @@
 
 Owns the request half of the protocol: types and ranges, defaults, and the normal form of messages and tools. Fields
 that it does not know pass without effect, because clients send many. Consumes bytes, produces a frozen `ChatCall`;
-whatever is wrong with a request is an `ApiError` that names the field.
+whatever is wrong with a request is an `ApiError` that names the field. Media are read, so that a request can be
+matched before `refuse_media` refuses it.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from serving.openai_errors import ApiError
 
 MAX_TOP_LOGPROBS = 20
 MAX_STOPS = 16
+MAX_TOP_K = 2**31 - 1  # SGLang keeps it in 32 bits; a larger one would end its process
+MAX_SEED = 2**62  # SGLang keeps it in 64 bits; the choices of one request take the numbers after it
+MAX_TOKEN_DIGITS = 10  # of a token id
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Stop = Annotated[str, Field(min_length=1)]
@@ -42,12 +46,12 @@ class _ChatBody(BaseModel):
     n: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=MAX_TOP_K)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-MAX_SEED, le=MAX_SEED)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
@@ -134,11 +138,16 @@ def _messages(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
             message = normalise_message(one)
         except RejectedError as error:
             raise ApiError(str(error), param=f"messages.{number}") from error
+        messages.append(message)
+    return tuple(messages)
+
+
+def refuse_media(messages: tuple[Message, ...]) -> None:
+    """Raises:  ApiError: a message holds something that is not text."""
+    for number, message in enumerate(messages):
         if message.media:
             reason = f"This policy reads text only; leave out the {message.media[0].kind!r} part."
             raise ApiError(reason, param=f"messages.{number}", code="unsupported_content")
-        messages.append(message)
-    return tuple(messages)
 
 
 def _sampling(body: _ChatBody, grammar: Grammar, config: GatewayConfig) -> Sampling:
@@ -159,8 +168,8 @@ def _sampling(body: _ChatBody, grammar: Grammar, config: GatewayConfig) -> Sampl
 
 
 def _logit_bias(raw: dict[str, float]) -> dict[int, float]:
-    wrong = next((token for token in raw if not token.isdecimal()), None)
+    wrong = next((token for token in raw if not token.isdecimal() or len(token) > MAX_TOKEN_DIGITS), None)
     if wrong is not None:
-        message = f"'logit_bias' names token {wrong!r}, which is not a token id."
+        message = f"'logit_bias' names token {wrong[:40]!r}, which is not a token id."
         raise ApiError(message, param="logit_bias")
     return {int(token): bias for token, bias in raw.items()}

@@ -50,14 +50,19 @@ class Recording:
         self._refuse = when_unrecordable == "refuse"
         self._metrics = metrics
         self._monotonic_s = monotonic_s
-        self._full_since_s: float | None = None
+        self._full: tuple[float, SpoolFullError] | None = None  # since when, and why
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be recorded, in a sentence."""
+        return str(self._full[1]) if self._full is not None and self.place == "nowhere" else None
 
     @property
     def place(self) -> Literal["kafka", "spool", "nowhere"]:
         """Where the next event will go, as far as is known."""
         if self._recorder.healthy:
             return "kafka"
-        if self._full_since_s is None or self._monotonic_s() - self._full_since_s > PROBE_EVERY_S:
+        if self._full is None or self._monotonic_s() - self._full[0] > PROBE_EVERY_S:
             return "spool"
         return "nowhere"
 
@@ -71,8 +76,8 @@ class Recording:
 
         Raises:  SpoolFullError: it would not, and is refused for that.
         """
-        if self.place == "nowhere" and self._refuse:
-            raise SpoolFullError("Kafka is away and the spool is full, so nothing can be recorded; try again later.")
+        if (trouble := self.trouble) is not None and self._refuse:
+            raise SpoolFullError(trouble)
         return self.place != "nowhere"
 
     async def keep(self, topic: Topic, event: Event) -> bool:
@@ -81,18 +86,15 @@ class Recording:
         Raises:  SpoolFullError: it is lost, and the client must not be told otherwise; RejectedError: it cannot be
                  encoded.
         """
-        place = await self._record(topic, event)
-        self._metrics.events.labels(topic.name, place).inc()
-        if place == "nowhere" and self._refuse:
-            raise SpoolFullError("Kafka is away and the spool is full, so this turn is not recorded; try again later.")
-        return place != "nowhere"
-
-    async def _record(self, topic: Topic, event: Event) -> Literal["kafka", "spool", "nowhere"]:
         try:
             place = await self._recorder.record(topic, event)
         except SpoolFullError as error:
-            self._full_since_s = self._monotonic_s()
+            self._full = (self._monotonic_s(), error)
             _LOGGER.warning("event %s of %s is lost: %s", event.id, topic.name, error)
-            return "nowhere"
-        self._full_since_s = None
-        return place
+            self._metrics.events.labels(topic.name, "nowhere").inc()
+            if self._refuse:
+                raise
+            return False
+        self._full = None
+        self._metrics.events.labels(topic.name, place).inc()
+        return True

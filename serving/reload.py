@@ -7,18 +7,18 @@ checkpoint at once, and a look at the engine every second, which may have restar
 import asyncio
 import contextlib
 import logging
-import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from schemas.errors import RetryableError, SettingsError
 from serving.adapter_fit import base_shapes
 from serving.config import EngineConfig, ReloadConfig
 from serving.engine import SGLangEngine
 from serving.errors import EngineRefusedError
+from serving.lifetime import beat, run_until_stopped
 from serving.reloader import Reloader, Served
 from streams.checkpoints import identify_base
+from streams.client import RestartNeededError
 from streams.config import KafkaConfig
 from streams.consumer import follow, read_all
 from streams.producer import EventProducer
@@ -26,7 +26,6 @@ from streams.topics import CHECKPOINTS, RELOADS
 
 _LOGGER = logging.getLogger(__name__)
 INSTANCE = "reloader"
-HEARTBEAT_S = 1.0
 
 
 async def run_reloader(
@@ -42,8 +41,8 @@ async def run_reloader(
         raise SettingsError(message)
     async with _reloader(config, kafka, engine, policy) as reloader:
         news = asyncio.Event()
-        await _until_stopped(
-            _follow(kafka, reloader, news), _keep_settled(reloader, news, config.retry_s), _beat(heartbeat)
+        await run_until_stopped(
+            _follow(kafka, reloader, news), _keep_settled(reloader, news, config.retry_s), beat(heartbeat)
         )
 
 
@@ -84,6 +83,8 @@ async def _keep_settled(reloader: Reloader, news: asyncio.Event, pause_s: float)
         try:
             await reloader.settle()
             trouble = ""
+        except RestartNeededError:
+            raise
         except (RetryableError, TimeoutError, EngineRefusedError) as error:
             if str(error) != trouble:
                 _LOGGER.warning("the engine is not settled yet: %s", error)
@@ -91,25 +92,3 @@ async def _keep_settled(reloader: Reloader, news: asyncio.Event, pause_s: float)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await news.wait()
-
-
-async def _beat(heartbeat: Path) -> None:
-    while True:
-        await asyncio.to_thread(heartbeat.touch)
-        await asyncio.sleep(HEARTBEAT_S)
-
-
-async def _until_stopped(*works: Coroutine[Any, Any, None]) -> None:
-    """Runs all of them until SIGTERM, until this is cancelled, or until one of them fails: then that is raised."""
-    stopped = asyncio.Event()
-    with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever runs us cancels
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    tasks = [asyncio.create_task(work) for work in (*works, stopped.wait())]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,12 +5,14 @@
 
 Consumes records of `checkpoints` and `reloads`. Produces `reloads` and `rejections`. Waits for nothing but the engine:
 requests run on, on the version they began with. An engine that restarted has lost its adapters; the next pass finds
-them missing and loads them again.
+them missing and loads them again. What it takes of them is announced under its new instance, which is how gateways
+leave a version that it does not take; where it takes none, the base model (version 0) is announced.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -30,6 +32,7 @@ from streams.topics import CHECKPOINTS, REJECTIONS, RELOADS, Topic
 
 _LOGGER = logging.getLogger(__name__)
 STAGE = "reload"
+BASE_CHECKPOINT = ""  # stands for the base model, which no checkpoint holds
 CODE_VERSION = "1"  # raise it when the same checkpoint would be refused for other reasons
 
 
@@ -78,6 +81,7 @@ class Reloader:
         self._shelf = Shelf(policy, config.keep_versions)
         self._instance = ""  # the server process that was asked last
         self._announced: set[tuple[str, str]] = set()  # (checkpoint id, engine instance)
+        self._declined: dict[str, str] = {}  # checkpoint id -> why the engine did not take it the last time
         self._refused: set[str] = set()  # ids of rejections
         self._unsent: list[EventRejected] = []
 
@@ -86,7 +90,7 @@ class Reloader:
         match recorded.event:
             case CheckpointPublished() as checkpoint:
                 return self._shelf.put(Offer(checkpoint=checkpoint, recorded=recorded))
-            case PolicyLoaded() as loaded:
+            case PolicyLoaded() as loaded if loaded.policy == self._policy:
                 self._announced.add((loaded.checkpoint_id, loaded.engine))
                 return False
             case _ if recorded.error is not None and recorded.topic == CHECKPOINTS.name:
@@ -98,6 +102,8 @@ class Reloader:
     async def settle(self) -> None:
         """One pass: the newest usable versions are loaded and announced, newest first; older ones leave.
 
+        One that the engine does not take now does not keep it from an older one.
+
         Raises:  EngineUnavailableError, EngineRefusedError, BrokerUnavailableError, TimeoutError: the next pass goes
                  on from here; SettingsError: the engine does not let us load.
         """
@@ -105,19 +111,35 @@ class Reloader:
         loaded = await self._engine.loaded_adapters()
         if not self._instance or any(offer.adapter not in loaded for offer in self._shelf.wanted()):
             self._instance = await self._engine.instance()
-        while missing := self._first_missing(loaded):
-            await self._bring(missing, loaded)
+        failures: dict[str, EngineRefusedError | TimeoutError] = {}  # checkpoint id -> why it is not loaded yet
+        while missing := self._first_missing(loaded, failures.keys()):
+            try:
+                await self._bring(missing, loaded)
+            except (EngineRefusedError, TimeoutError) as error:
+                failures[missing.checkpoint.id] = error
             await self._send_rejections()
+        await self._announce_base_if_bare()
         self._shelf.retire(loaded, time.monotonic())
         for name in self._shelf.drained(time.monotonic(), self._config.drain_s):
             await self._unload(name, loaded)
+        if failures:
+            raise next(iter(failures.values()))
 
-    def _first_missing(self, loaded: set[str]) -> Offer | None:
-        """The newest wanted version that is not loaded, or that nobody was told of."""
+    def _first_missing(self, loaded: set[str], tried: Collection[str]) -> Offer | None:
+        """The newest wanted version, but for those tried, that is not loaded or that nobody was told of."""
         for offer in self._shelf.wanted():
-            if offer.adapter not in loaded or not self._is_announced(offer):
+            is_missing = offer.adapter not in loaded or not self._is_announced(offer)
+            if is_missing and offer.checkpoint.id not in tried:
                 return offer
         return None
+
+    async def _announce_base_if_bare(self) -> None:
+        """Where gateways still route to what an earlier instance had, and this one has taken nothing: the base."""
+        instances = {instance for _, instance in self._announced}
+        if instances and self._instance not in instances:
+            await self._log.send(RELOADS, base_loaded(self._policy, self._instance))
+            self._announced.add((BASE_CHECKPOINT, self._instance))
+            _LOGGER.warning("the restarted engine has taken no version, new requests go to the base model")
 
     def _is_announced(self, offer: Offer) -> bool:
         return (offer.checkpoint.id, self._instance) in self._announced
@@ -147,13 +169,29 @@ class Reloader:
             async with asyncio.timeout(self._config.load_timeout_s):
                 await self._engine.load_adapter(offer.adapter, folder)
         except EngineRefusedError as error:
-            if error.status == HTTPStatus.BAD_REQUEST:  # SGLang's for an adapter that it does not take
-                raise CheckpointInvalidError(str(error)) from error
+            if error.status == HTTPStatus.BAD_REQUEST:  # SGLang's for an adapter that it does not take, and for others
+                await self._judge_refusal(offer, error, loaded)
+                return
             if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
                 message = f"The engine does not let us load adapters; check engine.admin_api_key. {error}"
                 raise SettingsError(message) from error
             raise
         loaded.add(offer.adapter)
+
+    async def _judge_refusal(self, offer: Offer, error: EngineRefusedError, loaded: set[str]) -> None:
+        """Whether a refused load blames the checkpoint: not where the engine has it all the same, nor the first time.
+
+        Raises:  EngineRefusedError: to be asked once more; CheckpointInvalidError: the answer was the same again.
+        """
+        loaded.clear()
+        loaded.update(await self._engine.loaded_adapters())
+        if offer.adapter in loaded:
+            return
+        reason = str(error)
+        if self._declined.get(offer.checkpoint.id) == reason:
+            raise CheckpointInvalidError(reason) from error
+        self._declined[offer.checkpoint.id] = reason
+        raise error
 
     async def _unload(self, name: str, loaded: set[str]) -> None:
         await self._engine.unload_adapter(name)
@@ -202,6 +240,20 @@ def policy_loaded(offer: Offer, instance: str, load_ms: int) -> PolicyLoaded:
         engine=instance,
         adapter=offer.adapter,
         load_ms=load_ms,
+    )
+
+
+def base_loaded(policy: str, instance: str) -> PolicyLoaded:
+    """The event of an engine that has the base model only: version 0, of no checkpoint."""
+    return PolicyLoaded(
+        id=derived_id(STAGE, CODE_VERSION, ("base", policy, instance)),
+        time_ms=now_ms(),
+        policy=policy,
+        version=0,
+        checkpoint_id=BASE_CHECKPOINT,
+        engine=instance,
+        adapter="",
+        load_ms=0,
     )
 
 

@@ -18,7 +18,7 @@ from schemas.errors import RejectedError, SettingsError
 from schemas.events import Message, ToolCall
 from schemas.identity import digest_text
 from serving.chat_template import read_chat_template, template_environment
-from serving.model_folder import vocab_size
+from serving.model_folder import no_model_folder, vocab_size
 from serving.tool_calls import TOOL_CALL_OPEN, split_tool_calls
 
 HINT_MARK = "[user hint]"  # measured: the small model follows a hint under this mark
@@ -112,7 +112,10 @@ def _read_tokenizer(model_path: Path) -> Tokenizer:
     if not file.is_file():
         message = f"{file} does not exist; nextstate needs the model's fast tokenizer."
         raise SettingsError(message)
-    return Tokenizer.from_file(str(file))
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise no_model_folder(model_path, f"tokenizer.json: {error}") from error
 
 
 def _refuse_media(messages: Iterable[Message]) -> None:

@@ -1,7 +1,9 @@
 """`Routes`: which version of a policy new requests go to.
 
-Owns one table, policy -> route. Consumes `reloads`: an engine has taken a version, so requests may go there; the newest
-version wins, since versions only grow (a rollback is a new version). A request keeps the route that it started with.
+Owns one table, policy -> route. Consumes `reloads`: an engine has taken a version, so requests may go there. The newest
+version of the newest engine instance wins: versions only grow (a rollback is a new version), but an engine that
+restarted has lost what it had, and what it cannot load again is gone. Instances are ordered by their first reload, so
+reading the topic again changes nothing. A request keeps the route that it started with.
 """
 
 import asyncio
@@ -32,6 +34,7 @@ class Routes:
 
     def __init__(self, *policies: str) -> None:
         self._routes = {policy: Route(policy=policy) for policy in policies}
+        self._instances: dict[str, list[str]] = {policy: [] for policy in policies}  # of its engine, oldest first
 
     @property
     def versions(self) -> dict[str, int]:
@@ -43,9 +46,15 @@ class Routes:
         return self._routes.get(policy)
 
     def apply(self, loaded: PolicyLoaded) -> None:
-        """Take note of a reload; one that is older than the current version changes nothing."""
+        """Take note of a reload; an older version, or one that an earlier engine instance had, changes nothing."""
         route = self._routes.get(loaded.policy)
-        if route is not None and loaded.version > route.version:
+        if route is None:
+            return
+        instances = self._instances[loaded.policy]
+        is_new_instance = loaded.engine not in instances
+        if is_new_instance:
+            instances.append(loaded.engine)
+        if is_new_instance or (loaded.engine == instances[-1] and loaded.version > route.version):
             self._routes[loaded.policy] = Route(
                 policy=loaded.policy, version=loaded.version, adapter=loaded.adapter or None
             )

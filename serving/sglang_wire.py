@@ -14,6 +14,7 @@ Pure, apart from reading an HTTP response. Observed on 0.5.23:
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -25,6 +26,7 @@ from serving.errors import EngineRefusedError
 
 JsonObject = dict[str, Any]
 _FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "aborted"}
+NUM_RESERVED_TOKENS = 6  # a prompt of context_length - 6 tokens or more is refused, before any reply to it
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})  # full, starting or stopping
 
 
@@ -49,7 +51,6 @@ class EngineChunk:
     ids: tuple[int, ...]  # [T]
     logprobs: tuple[float, ...]  # [T] nats
     finish_reason: FinishReason | None
-    prompt_tokens: int
     cached_tokens: int = 0  # of the prompt, taken from the engine's prefix cache
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()  # [T] (id, log-prob), or empty where not asked for
 
@@ -74,25 +75,24 @@ def generate_body(request: GenerateRequest) -> JsonObject:
     return body if request.adapter is None else {**body, "lora_path": request.adapter}
 
 
-def score_body(ids: tuple[int, ...], start: int, adapter: str | None) -> JsonObject:
-    """The JSON body that asks for the log-probs of `ids[start:]` and draws nothing."""
-    body: JsonObject = {
-        "input_ids": ids,
-        "sampling_params": {"max_new_tokens": 0},
-        "return_logprob": True,
-        "logprob_start_len": start - 1,  # the first one given is always null
-    }
-    return body if adapter is None else {**body, "lora_path": adapter}
-
-
-def read_chunk(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
+def read_chunk(event: object, so_far: ReplySoFar) -> EngineChunk:
     """What an event of the stream adds to a reply; counts it.
 
     Raises:  TokenMismatchError: ids and log-probs do not match; EngineRefusedError, EngineUnavailableError: the event
              is an error; MalformedEventError: it is neither.
     """
-    if "error" in event:
-        raise engine_error(int(event["error"].get("code") or 400), event)
+    match event:
+        case {"error": {"code": int(code)}}:
+            raise engine_error(code, event)
+        case {"error": _}:
+            raise engine_error(HTTPStatus.BAD_REQUEST, event)
+        case dict():
+            return _read_tokens(event, so_far)
+        case _:
+            raise MalformedEventError("The engine's stream holds an event that is no JSON object.")
+
+
+def _read_tokens(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
     try:
         meta = event["meta_info"]
         all_ids, total = event["output_ids"], meta["completion_tokens"]
@@ -100,7 +100,7 @@ def read_chunk(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
         given = meta["output_token_logprobs"]
         text = event["text"]
         tops = meta.get("output_top_logprobs") or ()
-        prompt_tokens, cached_tokens = meta["prompt_tokens"], meta["cached_tokens"]
+        cached_tokens = meta["cached_tokens"]
     except (KeyError, TypeError) as error:
         message = f"The engine's reply lacks {error}; it needs SGLang 0.5.23's /generate."
         raise MalformedEventError(message) from error
@@ -116,7 +116,6 @@ def read_chunk(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
         ids=ids,
         logprobs=logprobs,
         finish_reason=finish_reason,
-        prompt_tokens=prompt_tokens,
         cached_tokens=cached_tokens,
         top_logprobs=tuple(
             tuple((id_, logprob) for logprob, id_, *_ in rivals or ()) for rivals in _last(tops, num_new)
@@ -124,17 +123,8 @@ def read_chunk(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
     )
 
 
-def read_scores(reply: JsonObject, expected_ids: tuple[int, ...]) -> tuple[float, ...]:
-    """Log-probs of `expected_ids` from the reply to a `score_body`.
-
-    Raises:  TokenMismatchError: the engine scored other tokens.
-    """
-    given = reply["meta_info"]["input_token_logprobs"][1:]
-    return _matched(expected_ids, given, len(expected_ids))[1]
-
-
-async def sse_events(response: httpx.Response) -> AsyncIterator[JsonObject]:
-    """The JSON events of a stream, up to its `[DONE]`.
+async def sse_events(response: httpx.Response) -> AsyncIterator[object]:
+    """The JSON values of a stream, up to its `[DONE]`.
 
     Split as bytes: a text may hold U+2028 and other characters at which `aiter_lines` would break the JSON apart.
     """

@@ -22,7 +22,7 @@ from schemas.events import ActionTaken
 from serving.conversation import ConversationIndex
 from serving.drawing import Drawing, Engine, NewTokens
 from serving.engine import GenerateRequest
-from serving.facts import TurnFacts, action_taken, sampling_of, session_ended
+from serving.facts import TurnFacts, action_taken, sampling_of, session_ended, whole_action
 from serving.metrics import GatewayMetrics
 from serving.openai_reply import TokenLogprob
 from serving.recording import Recording
@@ -126,7 +126,7 @@ class Turn:
             event = ChoiceFailed(index=sibling, error=failure)
         self._events.put_nowait(event)
 
-    async def _draw(self, drawing: Drawing, sibling: int) -> NextstateError | None:
+    async def _draw(self, drawing: Drawing, sibling: int) -> Exception | None:
         """Draw until the end, an error (returned), or the client's leaving."""
 
         def listen(new: NewTokens) -> None:
@@ -146,18 +146,20 @@ class Turn:
             await work
         except asyncio.CancelledError:
             drawing.finish_reason = "aborted"
-        except NextstateError as error:
+        except Exception as error:  # what was drawn before it is recorded, whatever it is
+            if not isinstance(error, NextstateError):
+                _LOGGER.exception("request %s failed", self.facts.request_id)
             return error
         return None
 
-    async def _record(self, drawing: Drawing, sibling: int, error: NextstateError | None) -> ChoiceFinished:
+    async def _record(self, drawing: Drawing, sibling: int, error: Exception | None) -> ChoiceFinished:
         ports, held_from_s = self._ports, time.monotonic()
         rest, drawn = drawing.drawn("error" if error else drawing.finish_reason or "error")
         action = action_taken(self.facts, sibling, drawn, ports.now_ms())
         recorded = await self._observed
         recorded = await ports.recording.keep(ACTIONS, action) and recorded
-        if recorded:
-            ports.index.add(action)
+        if recorded and not ports.index.add(action):  # its base was forgotten while it was drawn
+            ports.index.add(whole_action(self.facts, action))
         if self.facts.session.done:
             await ports.recording.keep(NEXT_STATES, session_ended(action))
         ports.metrics.finish_held_s.observe(time.monotonic() - held_from_s)

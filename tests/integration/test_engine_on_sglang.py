@@ -134,16 +134,6 @@ async def test_the_adapter_is_really_used(
     assert apart.mean() > 100 * MEAN_TOLERANCE
 
 
-@pytest.mark.parametrize("with_adapter", [False, True])
-async def test_scoring_gives_the_logprobs_of_drawing(
-    client: SGLangEngine, renderer: ChatRenderer, adapter: str, with_adapter: bool
-) -> None:
-    name, prompt = adapter if with_adapter else None, ask(renderer, QUESTIONS[1])
-    reply = await draw(client, prompt, Sampling(temperature=1.0, max_tokens=20), adapter=name)
-    scored = await client.score(prompt, reply.ids, name)
-    assert scored == pytest.approx(reply.logprobs, abs=LARGEST_TOLERANCE)
-
-
 async def test_text_is_streamed_as_it_is_drawn_and_without_the_end_token(
     client: SGLangEngine, renderer: ChatRenderer
 ) -> None:
@@ -207,11 +197,11 @@ async def test_a_json_schema_constrains_the_text(client: SGLangEngine, renderer:
 
 
 async def test_a_grammar_changes_the_reported_logprobs_so_it_must_be_recorded(
-    client: SGLangEngine, renderer: ChatRenderer
+    client: SGLangEngine, renderer: ChatRenderer, reference: Reference
 ) -> None:
     prompt = ask(renderer, "Say hi.")
     forced = await draw(client, prompt, Sampling(max_tokens=8), regex="zq")
-    assert forced.logprobs[0] - (await client.score(prompt, forced.ids))[0] > 1.0
+    assert forced.logprobs[0] - reference.base_logprobs(prompt, forced.ids, 1.0)[0] > 1.0
 
 
 async def test_a_reader_that_leaves_frees_the_engine(client: SGLangEngine, renderer: ChatRenderer, engine: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.events import PolicyLoaded
 from serving.conversation import ConversationIndex
-from serving.gateway_process import restore
+from serving.gateway_process import recorded_events, restore
 from serving.routing import Routes, follow_reloads
 from streams.config import KafkaConfig
 from streams.producer import EventProducer
@@ -30,10 +30,10 @@ def loaded(version: int) -> PolicyLoaded:
 
 async def test_a_gateway_starts_at_the_newest_version_and_follows_what_comes(kafka: KafkaConfig) -> None:
     producer, routes = EventProducer(kafka, "test"), Routes("assistant")
-    index = ConversationIndex(max_bytes=10**6, max_age_ms=10**6, now_ms=lambda: 0)
+    index = ConversationIndex(max_bytes=10**6, max_age_ms=10**6, max_chain_age_ms=10**6, now_ms=lambda: 0)
     for version in (1, 3, 2):
         await producer.send(RELOADS, loaded(version))
-    await asyncio.to_thread(restore, kafka, index, routes)
+    restore(await asyncio.to_thread(recorded_events, kafka), index, routes)
     assert routes.versions == {"assistant": 3}
 
     following = asyncio.create_task(follow_reloads(kafka, routes))

@@ -85,7 +85,6 @@ class ScriptedEngine:
             ids=tuple(map(ord, text)),
             logprobs=tuple(-float(drawn + i) for i in range(len(text))),
             finish_reason="stop" if last else None,
-            prompt_tokens=len(request.prompt_ids),
         )
 
     async def loaded_adapters(self) -> set[str]:
@@ -140,7 +139,7 @@ class Bench:
         self.recorder = MemoryRecorder()
         self.routes = Routes("assistant")
         self.time_ms = 1_000_000
-        self.index = ConversationIndex(max_bytes=10**9, max_age_ms=10**9, now_ms=self.now_ms)
+        self.index = ConversationIndex(max_bytes=10**9, max_age_ms=10**9, max_chain_age_ms=10**9, now_ms=self.now_ms)
         self.app: Starlette = create_app(
             self.config,
             engine=self.engine,

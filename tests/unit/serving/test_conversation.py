@@ -1,5 +1,7 @@
 """Matching requests to the actions they answer: one test for each thing that real clients do."""
 
+import gc
+import tracemalloc
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -26,7 +28,8 @@ class Served:
     def empty_index(self, max_bytes: int = 10**9) -> ConversationIndex:
         return ConversationIndex(
             max_bytes=max_bytes,
-            max_age_ms=DAY_MS,
+            max_age_ms=7 * DAY_MS,
+            max_chain_age_ms=DAY_MS,
             now_ms=lambda: self.time_ms,
             next_id=lambda: f"conversation-{next(self.ids)}",
         )
@@ -350,7 +353,7 @@ def test_tenants_never_see_each_other(served: Served) -> None:
 
 def test_an_action_past_the_age_limit_is_forgotten(served: Served) -> None:
     served.turn(user("hello"), reply=assistant("hi"))
-    served.time_ms += DAY_MS + 1
+    served.time_ms += 7 * DAY_MS + 1
     assert served.ask(user("hello"), assistant("hi"), user("bye")).unknown_reply
     assert len(served.index) == 0
 
@@ -410,3 +413,62 @@ def ended(action: ActionTaken) -> NextStateObserved:
         kind="ended",
         ended_reason="timeout",
     )
+
+
+def test_a_prompt_is_stored_whole_where_the_whole_one_before_it_is_older_than_readers_remember(served: Served) -> None:
+    history: list[dict[str, Any]] = []
+    bases = []
+    for i in range(4):
+        history.append(user(f"question {i}"))
+        _, action = served.turn(*history, reply=assistant(f"answer {i}"))
+        bases.append(action.base_action_id is None)
+        history.append(assistant(f"answer {i}"))
+        served.time_ms += DAY_MS * 2 // 5
+    assert bases == [True, False, False, True]
+
+
+def test_equal_choices_of_one_turn_are_no_guess(served: Served) -> None:
+    match = served.ask(user("hello"))
+    choices = [served.reply(match, user("hello"), reply=assistant("hi"), sibling=i) for i in range(2)]
+    found = served.ask(user("hello"), assistant("hi"), user("bye"))
+    assert found.parent_action_id in {choice.id for choice in choices}
+    assert not found.ambiguous
+
+
+def test_equal_replies_at_two_places_of_one_conversation_are_a_guess_where_the_history_does_not_tell(
+    served: Served,
+) -> None:
+    opening = (user("one"), assistant("ok"), user("two"))
+    served.turn(user("one"), reply=assistant("ok"), session="s")
+    served.turn(*opening, reply=assistant("ok"), session="s")
+    assert served.ask(user("one"), assistant("ok"), user("next"), session="s").ambiguous
+
+
+def test_what_was_served_before_the_log_could_be_read_stays_open_and_knows_its_answers(served: Served) -> None:
+    _, old = served.turn(user("old"), reply=assistant("old reply"))
+    served.index = served.empty_index()
+    _, new = served.turn(user("new"), reply=assistant("new reply"))
+    served.ask(user("new"), assistant("new reply"), user("more"))
+    assert served.index.restore([old, new], []) == 2
+    assert served.ask(user("old"), assistant("old reply"), user("more")).parent_action_id == old.id
+    assert served.ask(user("new"), assistant("new reply"), user("again")).branch
+
+
+def test_the_bytes_that_are_counted_are_those_that_a_long_conversation_takes() -> None:
+    served = Served()
+    history: list[dict[str, Any]] = []
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for i in range(80):
+        call = {"function": {"name": "f", "arguments": f'{{"text":"{i:0500}"}}'}}
+        history += [user(f"é{i:0100}"), {"role": "assistant", "content": f"{i}", "tool_calls": [call]}]
+        action = served.turn(*history[:-1], reply=history[-1])[1]
+        del action
+    served.log.clear()
+    history.clear()
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    counted = served.index.num_bytes
+    assert taken / 2 < counted < taken * 2

@@ -50,7 +50,7 @@ async def test_chunks_that_hold_only_what_is_new_are_taken_as_they_are(engine: S
     assert [chunk.ids for chunk in chunks] == [(11,), (12, 13), (2,)]
     assert [chunk.logprobs for chunk in chunks] == [(-0.11,), (-0.12, -0.13), (-0.02,)]
     assert [chunk.finish_reason for chunk in chunks] == [None, None, "stop"]
-    assert (chunks[0].prompt_tokens, chunks[0].cached_tokens) == (3, 2)
+    assert chunks[0].cached_tokens == 2
 
 
 async def test_chunks_that_hold_everything_so_far_give_the_same_deltas(engine: SGLangEngine, fake: FakeSGLang) -> None:
@@ -121,12 +121,25 @@ async def test_a_reply_of_another_form_is_a_sentence(engine: SGLangEngine, fake:
     fake.events = [{"text": "x"}]
     with pytest.raises(MalformedEventError, match="lacks 'meta_info'"):
         await draw(engine)
+    fake.events = [b"data: [1]\n\n"]
+    with pytest.raises(MalformedEventError, match="no JSON object"):
+        await draw(engine)
+
+
+async def test_an_answer_that_is_no_json_is_an_engine_that_is_away(engine: SGLangEngine, fake: FakeSGLang) -> None:
+    fake.events = [b"<html>"]  # and a status of 200
+    with pytest.raises(EngineUnavailableError):
+        await engine.loaded_adapters()
+    fake.replies["/v1/models"] = (200, ["no object"])
+    with pytest.raises(EngineUnavailableError, match="no JSON object"):
+        await engine.loaded_adapters()
 
 
 @pytest.mark.parametrize(
     "event",
     [
         {"error": {"message": "too long", "code": 400}},
+        {"error": "too long"},
         token_event([], 0, "", {"type": "abort", "message": "too long", "status_code": 400}),
     ],
 )
@@ -195,8 +208,6 @@ async def test_an_id_outside_the_vocabulary_never_reaches_the_engine(
 ) -> None:
     with pytest.raises(TokenMismatchError, match="outside the vocabulary of 100"):
         await draw(engine, GenerateRequest(prompt_ids=ids, sampling=Sampling()))
-    with pytest.raises(TokenMismatchError, match="outside the vocabulary of 100"):
-        await engine.score((7,), ids)
     assert fake.asked == []
 
 
@@ -266,30 +277,6 @@ async def test_rival_tokens_are_read_per_token(engine: SGLangEngine, fake: FakeS
     event["meta_info"]["output_top_logprobs"] = [[[-0.1, 5, None], [-0.2, 6, None]], [[-0.3, 7, None]]]
     fake.events = [event]
     assert (await draw(engine))[0].top_logprobs == (((5, -0.1), (6, -0.2)), ((7, -0.3),))
-
-
-async def test_scores_are_those_of_the_response_and_not_of_the_prompt(engine: SGLangEngine, fake: FakeSGLang) -> None:
-    given = [[None, 9, None], [-0.5, 21, None], [-0.7, 22, None]]
-    fake.replies["/generate"] = (200, {"meta_info": {"input_token_logprobs": given}})
-    assert await engine.score((7, 8, 9), (21, 22), "p@1") == (-0.5, -0.7)
-    body = fake.asked[0][1]
-    assert body["input_ids"] == [7, 8, 9, 21, 22]
-    assert body["logprob_start_len"] == 2
-    assert body["sampling_params"]["max_new_tokens"] == 0
-    assert body["lora_path"] == "p@1"
-
-
-@pytest.mark.parametrize("given", [[[None, 9, None], [-0.5, 21, None]], [[None, 9, None], [-0.5, 1, 0], [-0.7, 2, 0]]])
-async def test_scores_of_other_tokens_are_refused(engine: SGLangEngine, fake: FakeSGLang, given: list[Any]) -> None:
-    fake.replies["/generate"] = (200, {"meta_info": {"input_token_logprobs": given}})
-    with pytest.raises(TokenMismatchError):
-        await engine.score((7, 8, 9), (21, 22))
-
-
-@pytest.mark.parametrize(("prompt", "response"), [((), (1,)), ((1,), ())])
-async def test_nothing_is_not_scored(engine: SGLangEngine, prompt: tuple[int, ...], response: tuple[int, ...]) -> None:
-    with pytest.raises(TokenMismatchError, match="at least one token"):
-        await engine.score(prompt, response)
 
 
 async def test_adapters_are_managed_with_the_admin_key(engine: SGLangEngine, fake: FakeSGLang) -> None:

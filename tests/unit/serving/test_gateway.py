@@ -316,3 +316,24 @@ def loaded(version: int) -> PolicyLoaded:
         adapter=f"assistant@{version}",
         load_ms=1,
     )
+
+
+async def test_an_action_whose_base_was_forgotten_while_it_was_drawn_can_still_be_answered() -> None:
+    gate = asyncio.Event()
+    bench = Bench([["Hello."], [gate, "Fine."], ["Other."], ["Bye."]])
+    await bench.chat(user("hi"))
+    history = [user("hi"), assistant("Hello."), user("how are you")]
+    drawing = asyncio.create_task(bench.chat(*history))
+    while len(bench.engine.requests) < 2:
+        await asyncio.sleep(0)
+    bench.time_ms += 2 * 10**9  # past the age limit
+    await bench.chat(user("something else"))
+    gate.set()
+    await drawing
+    await bench.chat(*history, assistant("Fine."), user("bye"))
+    _, _, answered, last = bench.recorder.actions
+    assert answered.base_action_id is not None
+    assert last.parent_action_id == answered.id
+    assert last.conversation_id == answered.conversation_id
+    whole = resolve(last, resolve(answered, resolve(bench.recorder.actions[0], None)))
+    assert whole.prompt_ids == bench.engine.requests[-1].prompt_ids

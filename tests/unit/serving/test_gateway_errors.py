@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from schemas.errors import EngineUnavailableError
 from serving.errors import EngineRefusedError
-from tests.unit.serving.gateway_fakes import Bench, ScriptedEngine, assistant, chunks_of, user
+from tests.unit.serving.gateway_fakes import CONTEXT_LENGTH, Bench, ScriptedEngine, assistant, chunks_of, user
 from tests.unit.serving.test_gateway import loaded
 
 GOOD: dict[str, Any] = {"model": "assistant", "messages": [user("hi")]}
+LONGEST_TEXT = CONTEXT_LENGTH - 7 - len("<user><assistant>")  # SGLang refuses prompts from context length - 6 on
+DEEP_TOOLS = orjson.loads('[{"function": {"name": "f", "parameters": ' + '{"x":' * 300 + "1" + "}" * 300 + "}}]")
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -24,6 +27,11 @@ PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         ({"messages": [{"role": "wizard", "content": "hi"}]}, 400, None, "messages.0"),
         ({"messages": [user("hi"), {"role": "user", "content": 3}]}, 400, None, "messages.1"),
         ({"messages": [{"role": "user", "content": [PNG]}]}, 400, "unsupported_content", "messages.0"),
+        ({"messages": [{"role": [], "content": "hi"}]}, 400, None, "messages.0"),
+        ({"messages": [{"role": "user", "content": [{"type": []}]}]}, 400, None, "messages.0"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]}, 400, None, "messages.0"),
+        ({"top_k": 2**31}, 400, None, "top_k"),  # would end SGLang's process
+        ({"seed": 2**63}, 400, None, "seed"),
         ({"temperature": "hot"}, 400, None, "temperature"),
         ({"temperature": -1}, 400, None, "temperature"),
         ({"n": 0}, 400, None, "n"),
@@ -32,7 +40,10 @@ PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         ({"max_tokens": 0}, 400, None, "max_tokens"),
         ({"max_tokens": 5000}, 400, "context_length_exceeded", "messages"),
         ({"messages": [user("long " * 200)]}, 400, "context_length_exceeded", "messages"),
+        ({"messages": [user("x" * (LONGEST_TEXT + 1))]}, 400, "context_length_exceeded", "messages"),
         ({"logit_bias": {"x": 1}}, 400, None, "logit_bias"),
+        ({"logit_bias": {"9" * 5000: 1}}, 400, None, "logit_bias"),
+        ({"tools": DEEP_TOOLS}, 400, None, None),
         ({"top_logprobs": 2}, 400, None, "top_logprobs"),
         ({"tools": [{"type": "function"}]}, 400, None, "tools"),
         ({"tool_choice": "required"}, 400, None, "tool_choice"),
@@ -40,7 +51,7 @@ PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     ],
 )
 async def test_a_bad_field_is_named_in_one_sentence(
-    change: dict[str, Any], status: int, code: str | None, param: str
+    change: dict[str, Any], status: int, code: str | None, param: str | None
 ) -> None:
     bench = Bench()
     response = await bench.post(GOOD | change)
@@ -185,7 +196,6 @@ async def test_an_engine_whose_log_probs_do_not_fit_its_tokens_is_a_502_and_noth
                 ids=chunk.ids,
                 logprobs=chunk.logprobs[1:],
                 finish_reason=chunk.finish_reason,
-                prompt_tokens=chunk.prompt_tokens,
             )
 
     bench = Bench()
@@ -239,3 +249,41 @@ async def test_a_defect_of_ours_is_a_500_without_details() -> None:
     response = await bench.post(GOOD)
     assert response.status_code == 500
     assert "secret" not in response.text
+
+
+async def test_the_longest_prompt_that_the_engine_takes_is_served() -> None:
+    bench = Bench()
+    await bench.chat(user("x" * LONGEST_TEXT))
+    assert bench.engine.requests[0].sampling.max_tokens == 7
+
+
+async def test_a_defect_in_the_middle_of_a_stream_leaves_what_was_drawn_in_the_log() -> None:
+    bench = Bench([["Hel", ZeroDivisionError("secret detail")]])
+    response = await bench.post(GOOD | {"stream": True})
+    assert "secret" not in response.text
+    [action] = bench.recorder.actions
+    assert (action.finish_reason, action.reply.content) == ("error", "Hel")
+
+
+async def test_an_answer_with_a_picture_is_refused_and_still_the_next_state() -> None:
+    bench = Bench()
+    await bench.chat(user("hi"))
+    answer = {"role": "user", "content": [{"type": "text", "text": "No, like this."}, PNG]}
+    response = await bench.post(GOOD | {"messages": [user("hi"), assistant("Hello."), answer]})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, "unsupported_content", "messages.2")
+    [state] = bench.recorder.next_states
+    assert (state.action_id, state.messages[0].content) == (bench.recorder.actions[0].id, "No, like this.")
+    assert state.messages[0].media[0].kind == "image_url"
+
+
+async def test_health_and_clients_hear_why_nothing_can_be_recorded() -> None:
+    bench = Bench()
+    bench.recorder.place = "nowhere"
+    for response in (await bench.post(GOOD), await bench.post(GOOD)):
+        assert response.json()["error"]["message"] == "The spool is full."
+    async with bench.client() as client:
+        assert (await client.get("/health")).json()["trouble"] == "The spool is full."
+        bench.recorder.place = "kafka"
+        await bench.post(GOOD)
+        assert (await client.get("/health")).json()["trouble"] is None

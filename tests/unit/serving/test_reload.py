@@ -20,6 +20,7 @@ from serving.config import EngineConfig, ReloadConfig
 from serving.errors import EngineRefusedError
 from serving.reload import run_reloader
 from serving.reloader import Reloader, Served
+from serving.routing import Routes
 from serving.shelf import Offer, Shelf
 from streams.checkpoints import identify_base
 from streams.config import KafkaConfig
@@ -46,11 +47,17 @@ class Engine:
     calls: list[str] = field(default_factory=list)
     boot: str = "boot-1"
     error: Exception | None = None  # raised by the next load
+    refuses: set[str] = field(default_factory=set)  # names that no load takes
+    takes_although_it_refuses: bool = False
 
     async def load_adapter(self, name: str, path: Path) -> None:
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+        if name in self.refuses:
+            if self.takes_although_it_refuses:
+                self.loaded[name] = path
+            raise EngineRefusedError(400, f"{name} is not loadable")
         assert name not in self.loaded, "SGLang refuses a name that is taken"
         assert len(self.loaded) < self.room, "SGLang would choose by itself which one leaves"
         self.loaded[name] = path
@@ -229,10 +236,80 @@ async def test_a_record_that_does_not_decode_is_recorded_once_however_often_it_i
 
 
 async def test_what_the_engine_refuses_is_recorded_with_its_reason(world: World) -> None:
-    world.engine.error = EngineRefusedError(400, "rank too large")
-    await world.publish(1)
+    world.engine.refuses = {"p@1"}
+    with pytest.raises(EngineRefusedError):
+        await world.publish(1)
+    assert world.log.rejections == []
+    await world.reloader.settle()
     assert world.engine.loaded == {}
-    assert world.log.rejections[0].reason == "rank too large"
+    assert world.log.rejections[0].reason == "p@1 is not loadable"
+
+
+async def test_a_refusal_that_passes_is_no_rejection(world: World) -> None:
+    world.engine.error = EngineRefusedError(400, "out of memory")
+    with pytest.raises(EngineRefusedError):
+        await world.publish(1)
+    await world.reloader.settle()
+    assert (world.log.loads, world.log.rejections) == ([(1, "boot-1")], [])
+
+
+async def test_a_refused_load_of_what_the_engine_has_is_a_load(world: World) -> None:
+    world.engine.refuses, world.engine.takes_although_it_refuses = {"p@1"}, True
+    await world.publish(1)
+    assert (world.log.loads, world.log.rejections) == ([(1, "boot-1")], [])
+
+
+async def test_a_version_that_does_not_load_keeps_no_older_one_from_a_restarted_engine(world: World) -> None:
+    await world.publish(1, 2)
+    world.engine.restart()
+    world.engine.error = EngineRefusedError(500, "oops")
+    with pytest.raises(EngineRefusedError):
+        await world.reloader.settle()
+    assert world.log.loads[-1] == (1, "boot-1'")
+    assert routed(world) == 1
+    await world.reloader.settle()
+    assert world.log.loads[-1] == (2, "boot-1'")
+    assert routed(world) == 2
+
+
+async def test_gateways_leave_a_version_that_a_restarted_engine_refuses(world: World) -> None:
+    await world.publish(1, 2)
+    assert routed(world) == 2
+    world.engine.restart()
+    world.engine.refuses = {"p@2"}
+    with pytest.raises(EngineRefusedError):
+        await world.reloader.settle()
+    await world.reloader.settle()
+    assert routed(world) == 1
+
+
+async def test_a_restarted_engine_that_takes_nothing_serves_the_base_model_and_says_so_once(world: World) -> None:
+    await world.publish(1)
+    world.engine.restart()
+    shutil.rmtree(world.publisher.root / "p-1")
+    for _ in range(3):
+        await world.reloader.settle()
+    assert world.log.loads == [(1, "boot-1"), (0, "boot-1'")]
+    assert routed(world) == 0
+    await world.publish(2)
+    assert routed(world) == 2
+
+
+async def test_an_engine_that_never_had_a_version_is_not_spoken_of(world: World) -> None:
+    world.engine.refuses = {"p@1"}
+    with pytest.raises(EngineRefusedError):
+        await world.publish(1)
+    await world.reloader.settle()
+    assert world.log.loads == []
+
+
+def routed(world: World) -> int:
+    """The version that a gateway which hears the reloads routes to."""
+    routes = Routes("p")
+    for event in world.log.events:
+        if isinstance(event, PolicyLoaded):
+            routes.apply(event)
+    return routes.versions["p"]
 
 
 @pytest.mark.parametrize("error", [EngineUnavailableError("away"), EngineRefusedError(500, "oops"), TimeoutError()])

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from schemas.errors import RejectedError, SettingsError
 from schemas.events import Media, Message, ToolCall
+from serving.adapter_fit import base_shapes
 from serving.chat_template import ChatTemplate
 from serving.model_folder import vocab_size
 from serving.rendering import HINT_MARK, ChatRenderer
@@ -238,3 +239,22 @@ def test_decoded_text_has_no_special_tokens(renderer: ChatRenderer, tokenizer: T
 def test_rendering_imports_neither_torch_nor_transformers() -> None:
     code = "import sys, serving.rendering; sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_model_folder_without_a_usable_file_is_a_setting_to_mend(
+    model_path: Path, tmp_path: Path, name: str, content: str | None
+) -> None:
+    folder = folder_with_template(model_path, tmp_path / "model", "{{ messages }}")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    with pytest.raises(SettingsError, match=str(folder)):
+        ChatRenderer(folder)
+
+
+def test_weights_of_the_base_model_that_cannot_be_read_are_a_setting_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(SettingsError, match=r"engine\.model_path"):
+        base_shapes(tmp_path)
