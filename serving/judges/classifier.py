@@ -17,6 +17,9 @@ import numpy.typing as npt
 from schemas.events import Score
 from serving.judges.embedding import Matrix
 
+# A complaint is scored from this share of the confidence that the other two need: it carries the hint, so that missing
+# one costs more than now and then taking a neutral word for one. Praise, which would train the fault in, stays strict.
+COMPLAINT_LENIENCE: Final = 0.8
 SCORES: Final[tuple[Score, Score, Score]] = (-1, 0, 1)
 
 
@@ -28,12 +31,23 @@ class ReplyClassifier:
     bias: npt.NDArray[np.float64]  # [3]
     min_confidence: float
 
+    def dares(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """[N], where the likeliest score is sure enough to count."""
+        return sure_enough(probabilities, self.min_confidence)
+
     def probabilities(self, features: Matrix) -> npt.NDArray[np.float64]:
         """[N, 3], rows sum to 1."""
         logits = features @ self.weights + self.bias
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
         return shares
+
+
+def sure_enough(probabilities: npt.NDArray[np.float64], min_confidence: float) -> npt.NDArray[np.bool_]:
+    """[N], where the likeliest of three scores reaches the confidence that it needs."""
+    needed = np.where(probabilities.argmax(axis=1) == SCORES.index(-1), COMPLAINT_LENIENCE, 1.0) * min_confidence
+    is_sure: npt.NDArray[np.bool_] = probabilities.max(axis=1) >= needed
+    return is_sure
 
 
 def save_classifier(classifier: ReplyClassifier, path: Path) -> None:

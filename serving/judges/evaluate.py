@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from serving.judges.classifier import SCORES
+from serving.judges.classifier import SCORES, sure_enough
 from serving.judges.embedding import SentenceEmbedder, find_model
 from serving.judges.features import embed_exchanges, feature_matrix
 from serving.judges.lexicon import load_lexicon
@@ -39,7 +39,7 @@ def report(labels: Sequence[int], probabilities: npt.NDArray[np.float64], min_co
     label = np.array(labels)
     score = np.array(SCORES)[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
-    kept = confidence >= min_confidence
+    kept = sure_enough(probabilities, min_confidence)
     return Report(
         num_replies=len(label),
         coverage=float(kept.mean()),

@@ -1,11 +1,13 @@
-"""Features: one exchange as numbers: its reply's manner, cues and shape, and how that relates to the question.
+"""Features: one exchange as numbers: its reply's manner, cues and shape, and how that relates to what went before.
 
 Three views of the cues: anywhere in the reply, in its first clause ("Great, now ..."), in its last. Products stand for
-what a linear classifier cannot see by itself: thanks *and* a fault, a bare "no" *to a question of the assistant*.
+what a linear classifier cannot see by itself: thanks *and* a fault, a bare "no" *to a question of the assistant*, the
+manner *of a question*.
 Consumes exchanges, the embedder and the lexicon; produces a matrix whose columns have a fixed order.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +37,10 @@ FAULT: Final = frozenset(
 )
 _QUESTION_MARKS: Final = ("?", "？", "؟")
 _CONTENT_WORD_CHARS: Final = 4  # shorter words are mostly grammar
+_FEW_WORDS: Final = 4
 _MANNER_SCALE: Final = 2.0  # unit vectors have small entries; unscaled, regularisation would silence them
+_QUESTION_MANNER_SCALE: Final = 1.5
+_QUOTATION: Final = re.compile(r'"[^"\n]{1,60}"|\u201c[^\u201d\n]{1,60}\u201d')  # short: a mention, not a speech
 _ERROR_LOG: Final = re.compile(
     r"traceback|exception|\w+error\b|\berror[: \[(]|\b[1-9]\d* failed|exit (?:code|status) [1-9]"
 )
@@ -57,45 +62,79 @@ def own_words(reply: str) -> str:
     return own if len(own) <= _MOST_CHARS else f"{own[: _MOST_CHARS // 2]}\n{own[-_MOST_CHARS // 2 :]}"
 
 
+def spell_emoji(text: str) -> str:
+    """Emoji by their Unicode names: the embedder's vocabulary holds those words and hardly any of the signs."""
+    return "".join(
+        f" {unicodedata.name(char, '').lower()} " if unicodedata.category(char) == "So" else char for char in text
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedExchanges:
     """What the embedder says of exchanges, whatever the lexicon knows."""
 
     manner: Matrix  # [N, D], of the replies
+    meaning: Matrix  # [N, D], of the replies
     likeness: Matrix  # [N], cosine similarity of reply and question
+    answer_likeness: Matrix  # [N], of reply and answer
 
 
 def embed_exchanges(exchanges: Sequence[Exchange], embedder: SentenceEmbedder) -> EmbeddedExchanges:
     """The slow part of the features."""
-    replies = embedder.embed([own_words(exchange.reply) for exchange in exchanges])
+    replies = embedder.embed([spell_emoji(own_words(exchange.reply)) for exchange in exchanges])
     questions = embedder.embed([exchange.question for exchange in exchanges]).meaning
-    return EmbeddedExchanges(manner=replies.manner, likeness=(replies.meaning * questions).sum(1))
+    answers = embedder.embed([exchange.answer for exchange in exchanges]).meaning
+    return EmbeddedExchanges(
+        manner=replies.manner,
+        meaning=replies.meaning,
+        likeness=(replies.meaning * questions).sum(1),
+        answer_likeness=(replies.meaning * answers).sum(1),
+    )
 
 
 def feature_matrix(exchanges: Sequence[Exchange], embedded: EmbeddedExchanges, lexicon: Lexicon) -> Matrix:
     """One row per exchange, in order."""
     described = [
-        list(describe(exchange, lexicon, float(likeness)).values())
-        for exchange, likeness in zip(exchanges, embedded.likeness, strict=True)
+        describe(exchange, lexicon, float(likeness), float(answer_likeness))
+        for exchange, likeness, answer_likeness in zip(
+            exchanges, embedded.likeness, embedded.answer_likeness, strict=True
+        )
     ]
-    return np.hstack([embedded.manner * _MANNER_SCALE, np.array(described, np.float32)])
+    questions = np.array([[features["has question mark"]] for features in described], np.float32)
+    return np.hstack(
+        [
+            embedded.manner * _MANNER_SCALE,
+            embedded.manner * questions * _QUESTION_MANNER_SCALE,
+            embedded.meaning,
+            np.array([list(features.values()) for features in described], np.float32),
+        ]
+    )
 
 
-def describe(exchange: Exchange, lexicon: Lexicon, likeness: float) -> dict[str, float]:
+def describe(exchange: Exchange, lexicon: Lexicon, likeness: float, answer_likeness: float) -> dict[str, float]:
     """Every feature of one exchange but its embedding, by name.
 
     Args:    likeness: cosine similarity of reply and question.
+             answer_likeness: cosine similarity of reply and answer.
     """
     reply = own_words(exchange.reply)
     text = normalise(reply)
-    parts = clauses(text) or [text]
-    anywhere, first, last = lexicon.find(text), lexicon.find(parts[0]), lexicon.find(parts[-1])
+    said = without_quotations(text)
+    parts = clauses(said) or [said]
+    anywhere, first, last = lexicon.find(said), lexicon.find(parts[0]), lexicon.find(parts[-1])
     features = {f"any:{cue}": float(cue in anywhere) for cue in lexicon.names}
     features |= {f"first:{cue}": float(cue in first) for cue in lexicon.names}
     features |= {f"last:{cue}": float(cue in last) for cue in lexicon.names}
     features |= _shape(exchange, reply, text, lexicon)
     features |= _relation(exchange.question, text, likeness)
+    features |= _answer_relation(exchange, text, answer_likeness)
     return features | _products(features, anywhere, first)
+
+
+def without_quotations(text: str) -> str:
+    """A text without the words that it puts in quotation marks: 'Drop the "amazing"' praises nothing."""
+    unquoted = _QUOTATION.sub(" ", text)
+    return unquoted if unquoted.strip() else text
 
 
 def _shape(exchange: Exchange, reply: str, text: str, lexicon: Lexicon) -> dict[str, float]:
@@ -128,6 +167,24 @@ def _relation(question: str, text: str, likeness: float) -> dict[str, float]:
         "repeats the question": of_question,
         "adds nothing to the question": of_reply,
         "re-asks": of_question * of_reply,
+    }
+
+
+def _answer_relation(exchange: Exchange, text: str, likeness: float) -> dict[str, float]:
+    """What the reply takes up from the answer: a word or number thrown back ("Cream?") is seldom praise."""
+    said, asked = words(text), set(words(normalise(exchange.question)))
+    answered = set(words(normalise(exchange.answer))) - asked
+    numbers = {word for word in said if word.isdigit()}
+    taken_up = sum(len(word) >= _CONTENT_WORD_CHARS and word in answered for word in said) / max(1, len(said))
+    return {
+        "like answer": likeness,
+        "much like answer": max(0.0, likeness - 0.5) * 2,
+        "takes up the answer": taken_up,
+        "throws back a word": taken_up * (len(said) <= _FEW_WORDS),
+        "number": float(bool(numbers)),
+        "number of its own": float(bool(numbers - answered - asked)),
+        "number of the answer": float(bool(numbers & answered)),
+        "number of the question": float(bool(numbers & asked)),
     }
 
 

@@ -55,7 +55,7 @@ class ReactionJudge:
     def _judgement(self, probabilities: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Judgement:
         best = int(probabilities.argmax())
         score, confidence = SCORES[best], float(probabilities[best])
-        if confidence < self._classifier.min_confidence:
+        if not self._classifier.dares(probabilities[None])[0]:
             return Judgement(
                 score=None,
                 votes=(None,),

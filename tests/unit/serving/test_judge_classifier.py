@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from schemas.errors import MissingRuntimeError, RejectedError
-from serving.judges.classifier import ReplyClassifier, load_classifier, save_classifier
+from serving.judges.classifier import ReplyClassifier, load_classifier, save_classifier, sure_enough
 from serving.judges.embedding import SentenceEmbedder, find_model
 from serving.judges.evaluate import report
-from serving.judges.features import Exchange, describe, own_words
+from serving.judges.features import Exchange, describe, embed_exchanges, own_words
 from serving.judges.lexicon import load_lexicon
 from serving.judges.replies import read_replies
 
@@ -17,6 +17,11 @@ from serving.judges.replies import read_replies
 @pytest.fixture(scope="module")
 def embedder() -> SentenceEmbedder:
     return SentenceEmbedder(find_model())
+
+
+def test_a_complaint_needs_less_confidence_than_praise() -> None:
+    rows = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.3, 0.5, 0.2], [0.45, 0.3, 0.25], [0.1, 0.3, 0.6]])
+    assert sure_enough(rows, 0.6).tolist() == [True, False, False, False, True]
 
 
 def test_a_classifier_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
@@ -40,7 +45,7 @@ def test_a_torn_or_missing_file_is_no_classifier(tmp_path: Path, content: bytes)
 
 
 def test_figures_count_only_what_was_scored() -> None:
-    probabilities = np.array([[0.9, 0.1, 0.0], [0.1, 0.0, 0.9], [0.4, 0.3, 0.3], [0.0, 0.8, 0.2]])
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.1, 0.0, 0.9], [0.3, 0.4, 0.3], [0.0, 0.8, 0.2]])
     figures = report([-1, -1, 1, 0], probabilities, 0.5)
     assert figures.coverage == 0.75
     assert figures.accuracy == pytest.approx(2 / 3)
@@ -70,8 +75,8 @@ def test_a_folder_without_a_model_is_said_so(tmp_path: Path) -> None:
 
 
 def test_a_bare_no_is_an_answer_where_the_assistant_asked() -> None:
-    told = describe(Exchange("q", "Do this.", "no"), load_lexicon(), 0.0)
-    asked = describe(Exchange("q", "Shall I go on?", "no"), load_lexicon(), 0.0)
+    told = describe(Exchange("q", "Do this.", "no"), load_lexicon(), 0.0, 0.0)
+    asked = describe(Exchange("q", "Shall I go on?", "no"), load_lexicon(), 0.0, 0.0)
     assert (told["bare no"], told["answered no"]) == (1.0, 0.0)
     assert (asked["bare no"], asked["answered no"]) == (0.0, 1.0)
 
@@ -79,6 +84,26 @@ def test_a_bare_no_is_an_answer_where_the_assistant_asked() -> None:
 def test_quoted_lines_are_not_the_users_words() -> None:
     assert own_words("> you are great\nThat is wrong.") == "That is wrong."
     assert own_words("> only a quote") == "> only a quote"
+
+
+def test_a_quoted_word_is_a_mention_and_no_praise() -> None:
+    mentioned = describe(Exchange("q", "a", 'Drop the "amazing".'), load_lexicon(), 0.0, 0.0)
+    meant = describe(Exchange("q", "a", "Amazing."), load_lexicon(), 0.0, 0.0)
+    all_quoted = describe(Exchange("q", "a", '"Amazing"'), load_lexicon(), 0.0, 0.0)
+    assert (mentioned["any:praise"], meant["any:praise"], all_quoted["any:praise"]) == (0.0, 1.0, 1.0)
+
+
+def test_a_word_or_number_thrown_back_is_told_from_one_of_the_users_own() -> None:
+    exchange = Exchange("Which dessert holds no milk?", "Whip 200 ml of cream.", "Cream? 200?")
+    thrown_back = describe(exchange, load_lexicon(), 0.0, 0.0)
+    own = describe(Exchange(exchange.question, exchange.answer, "Sorbet? 300?"), load_lexicon(), 0.0, 0.0)
+    assert (thrown_back["throws back a word"], thrown_back["number of the answer"]) == (0.5, 1.0)
+    assert (own["throws back a word"], own["number of its own"]) == (0.0, 1.0)
+
+
+def test_emoji_of_opposite_meaning_are_not_the_same_to_the_embedder(embedder: SentenceEmbedder) -> None:
+    smile, yawn = embed_exchanges([Exchange("q", "a", "\U0001f929"), Exchange("q", "a", "\U0001f971")], embedder).manner
+    assert smile @ yawn < 0.95
 
 
 def test_the_middle_of_a_very_long_paste_is_left_out() -> None:
