@@ -9,6 +9,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from filelock import FileLock
+
 from schemas.errors import MissingRuntimeError
 
 NAME = "SmolLM2-135M-Instruct"
@@ -25,9 +27,12 @@ def prepare_small_model(models: Path, report: Callable[[str], None]) -> Path:
         return folder
     gguf = _gguf_file()
     unfinished = models / f"{NAME}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _convert(gguf, unfinished, report)
-    unfinished.rename(folder)
+    models.mkdir(parents=True, exist_ok=True)
+    with FileLock(models / ".lock"):
+        if not folder.is_dir():  # another process may have been at it
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _convert(gguf, unfinished, report)
+            unfinished.rename(folder)
     return folder
 
 

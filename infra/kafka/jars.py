@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from schemas.errors import MissingRuntimeError
 
 LIST = Path(__file__).with_name("jars.txt")
@@ -57,9 +59,11 @@ def fetch_jars(repository: Path, report: Callable[[str], None]) -> tuple[Path, .
     Raises: MissingRuntimeError when a file cannot be fetched, or is not the one that was pinned.
     """
     jars = listed_jars(LIST.read_text())
-    missing = [jar for jar in jars if not jar.is_intact(repository)]
-    if missing:
-        _download(missing, repository, report)
+    repository.mkdir(parents=True, exist_ok=True)
+    with FileLock(repository / ".lock"):  # another process may be at it
+        missing = [jar for jar in jars if not jar.is_intact(repository)]
+        if missing:
+            _download(missing, repository, report)
     return tuple(jar.path(repository) for jar in jars)
 
 

@@ -44,6 +44,7 @@ def command(
         "log-level-http": "warning",  # no line per request
     }
     flags = ["--enable-lora", "--incremental-streaming-output", "--sleep-on-idle"]
+    flags += ["--constrained-json-disable-any-whitespace"]  # small models fill a reply with line breaks otherwise
     environment = {"HF_HUB_OFFLINE": "1", "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "false"}
     if device == "cpu":
         arguments = {**_cpu_arguments(), **{name: value for name, value in arguments.items() if value is not None}}

@@ -193,7 +193,7 @@ async def test_a_forced_tool_call_is_one_that_the_renderer_reads(client: SGLangE
 async def test_a_json_schema_constrains_the_text(client: SGLangEngine, renderer: ChatRenderer) -> None:
     schema = '{"type":"object","properties":{"n":{"enum":[1,2]}},"required":["n"],"additionalProperties":false}'
     reply = await draw(client, ask(renderer, "Say 7."), Sampling(max_tokens=60), json_schema=schema)
-    assert re.fullmatch(r'\s*\{\s*"n"\s*:\s*[12]\s*\}\s*', reply.text)
+    assert re.fullmatch(r'\{"n": ?[12]\}', reply.text)
 
 
 async def test_a_grammar_changes_the_reported_logprobs_so_it_must_be_recorded(

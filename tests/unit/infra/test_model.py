@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,18 @@ def test_without_the_package_that_carries_it_the_fix_is_named(tmp_path: Path, mo
     monkeypatch.setattr(model, "PACKAGE", "no-such-package")
     with pytest.raises(MissingRuntimeError, match=r"no-such-package, which carries .* run make install\.$"):
         prepare_small_model(tmp_path, lambda _: None)
+
+
+def test_two_that_ask_at_once_convert_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    converted: list[Path] = []
+
+    def slowly(source: Path, target: Path, report: object) -> None:
+        converted.append(target)
+        time.sleep(0.1)
+        target.mkdir(parents=True)
+
+    monkeypatch.setattr(model, "_convert", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        folders = set(pool.map(lambda _: prepare_small_model(tmp_path, print), range(2)))
+    assert folders == {tmp_path / NAME}
+    assert len(converted) == 1
