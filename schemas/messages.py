@@ -92,7 +92,8 @@ def normalise_message(raw: dict[str, Any]) -> Message:
     if role == "function":
         role = "tool"
     if role not in ("system", "developer", "user", "assistant", "tool"):  # no set: a client may send what has no hash
-        message = f"Message role {str(role)[:40]!r} is not one of system, developer, user, assistant, tool."
+        given = repr(role[:40]) if isinstance(role, str) else f"of type {type(role).__name__}"
+        message = f"Message role {given} is not one of system, developer, user, assistant, tool."
         raise RejectedError(message)
     content, media = _content(raw.get("content"))
     calls = raw.get("tool_calls") or ()

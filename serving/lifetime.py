@@ -6,11 +6,13 @@ process again.
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+_LOGGER = logging.getLogger(__name__)
 HEARTBEAT_S = 1.0
 
 
@@ -42,5 +44,8 @@ async def run_until_stopped(*works: Coroutine[Any, Any, None]) -> None:
 async def beat(heartbeat: Path) -> None:
     """Touches the file every second, until cancelled."""
     while True:
-        await asyncio.to_thread(heartbeat.touch)
+        try:
+            await asyncio.to_thread(heartbeat.touch)
+        except OSError as error:  # a full disk passes, and who is served need not notice
+            _LOGGER.warning("cannot touch heartbeat %s: %s", heartbeat, error.strerror)
         await asyncio.sleep(HEARTBEAT_S)

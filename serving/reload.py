@@ -86,9 +86,9 @@ async def _keep_settled(reloader: Reloader, news: asyncio.Event, pause_s: float)
         except RestartNeededError:
             raise
         except (RetryableError, TimeoutError, EngineRefusedError) as error:
-            if str(error) != trouble:
-                _LOGGER.warning("the engine is not settled yet: %s", error)
-            trouble = str(error)
+            if repr(error) != trouble:  # some have no words of their own
+                _LOGGER.warning("the engine is not settled yet: %s", str(error) or type(error).__name__)
+            trouble = repr(error)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await news.wait()

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from schemas.errors import RetryableError
+from schemas.errors import FatalError, RetryableError
 from schemas.events import PolicyLoaded
+from streams.client import RestartNeededError
 from streams.config import KafkaConfig
 from streams.consumer import follow
 from streams.topics import RELOADS
@@ -68,6 +69,8 @@ async def follow_reloads(kafka: KafkaConfig, routes: Routes) -> None:
             async for record in follow(kafka, [RELOADS], from_beginning=True):
                 if isinstance(record.event, PolicyLoaded):
                     routes.apply(record.event)
-        except RetryableError as error:
+        except RestartNeededError:
+            raise
+        except (RetryableError, FatalError) as error:
             _LOGGER.warning("reloads are not followed, requests keep their version: %s", error)
             await asyncio.sleep(RETRY_PAUSE_S)

@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.errors import NextstateError, RejectedError, RetryableError
+from schemas.errors import FatalError, NextstateError, RejectedError, RetryableError
 from schemas.events import Event
 from streams.client import RestartNeededError
 from streams.codec import Encoded, decode
@@ -92,7 +92,7 @@ class Recorder:
     async def until_failed(self) -> None:
         """Runs as long as the spool can be delivered, now or later.
 
-        Raises:  RestartNeededError, FatalError, or a defect: nothing is delivered any more; what is spooled stays.
+        Raises:  RestartNeededError, or a defect: nothing is delivered any more; what is spooled stays.
         """
         if self._drain is not None:
             await asyncio.shield(self._drain)
@@ -167,7 +167,7 @@ class Recorder:
                 await self._deliver_chunk()
             except RestartNeededError:
                 raise
-            except (RetryableError, OSError) as error:
+            except (RetryableError, FatalError, OSError) as error:  # the spool works: serving need not end for Kafka
                 _LOGGER.warning("the spool waits: %s", error)
                 await asyncio.sleep(_BACKOFF_S)
                 continue

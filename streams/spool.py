@@ -74,7 +74,7 @@ class Spool:
             raise FatalError(message) from error
 
     def append(self, record: bytes) -> None:
-        """Keep a record; it is on the disk when this returns.
+        """Keep a record, which is not empty; it is on the disk when this returns.
 
         Raises:  SpoolFullError: no room, by the limit or on the disk.
         """
@@ -133,7 +133,7 @@ class Spool:
         os.fsync(file.fileno())
 
     def _frames(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Whole, undamaged records from `start`, up to `end` or the first that is neither."""
+        """Whole, undamaged records from `start`, up to `end` or the first that is neither (zeros are none, too)."""
         file = self._opened().fileno()
         while start + _FRAME.size <= end:
             head = os.pread(file, _FRAME.size, start)
@@ -141,7 +141,7 @@ class Spool:
                 return
             length, checksum = _FRAME.unpack(head)
             record = os.pread(file, length, start + _FRAME.size)
-            if len(record) != length or zlib.crc32(record) != checksum:
+            if not length or len(record) != length or zlib.crc32(record) != checksum:
                 return
             start += _FRAME.size + length
             yield start, record

@@ -67,9 +67,16 @@ def _learning(query: LogQuery, state: RunState) -> Learning:
     return replace(learning, is_learning=False, because=" and ".join(absent)) if absent else learning
 
 
+_NEWEST_OF_THE_NEWEST_ENGINE = """
+    SELECT max(version) FROM reloads WHERE policy = $1
+    GROUP BY engine ORDER BY min("offset") DESC LIMIT 1
+"""
+
+
 def _serving_version(query: LogQuery, policy: str) -> int:
-    (row,) = query.sql("SELECT coalesce(max(version), 0) FROM reloads WHERE policy = ?", [policy]).rows
-    return int(str(row[0]))
+    """As `serving.routing.Routes` has it."""
+    rows = query.sql(_NEWEST_OF_THE_NEWEST_ENGINE, [policy]).rows
+    return int(str(rows[0][0])) if rows else 0
 
 
 def _draw(facts: Facts) -> None:

@@ -5,7 +5,7 @@ mirrors, in its own configuration file) and only downloads. No Maven and no Java
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +59,15 @@ def fetch_jars(repository: Path, report: Callable[[str], None]) -> tuple[Path, .
     Raises: MissingRuntimeError when a file cannot be fetched, or is not the one that was pinned.
     """
     jars = listed_jars(LIST.read_text())
-    repository.mkdir(parents=True, exist_ok=True)
-    with FileLock(repository / ".lock"):  # another process may be at it
-        missing = [jar for jar in jars if not jar.is_intact(repository)]
-        if missing:
-            _download(missing, repository, report)
+    if _missing(jars, repository):  # where all are there, the folder may be read-only
+        repository.mkdir(parents=True, exist_ok=True)
+        with FileLock(repository / ".lock"):  # another process may be at it
+            _download(_missing(jars, repository), repository, report)
     return tuple(jar.path(repository) for jar in jars)
+
+
+def _missing(jars: Sequence[Jar], repository: Path) -> list[Jar]:
+    return [jar for jar in jars if not jar.is_intact(repository)]
 
 
 def _download(jars: list[Jar], repository: Path, report: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from streams.spool import Spool
 LIMIT_BYTES = 10_000
 
 
-@given(st.lists(st.binary(max_size=30), min_size=1, max_size=8), st.data())
+@given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=8), st.data())
 def test_a_file_cut_anywhere_holds_a_prefix_of_the_records(records: list[bytes], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spool"
@@ -30,7 +30,7 @@ def test_a_file_cut_anywhere_holds_a_prefix_of_the_records(records: list[bytes],
             assert [record for _, record in spool.replay()] == [*records[:num_whole], b"after the crash"]
 
 
-@given(st.lists(st.one_of(st.binary(max_size=10), st.none()), max_size=20))
+@given(st.lists(st.one_of(st.binary(min_size=1, max_size=10), st.none()), max_size=20))
 def test_it_is_a_queue_whatever_the_order_of_appends_and_drops(steps: list[bytes | None]) -> None:
     """None drops the oldest record; restarts may bring dropped records back, but never lose or reorder any."""
     with tempfile.TemporaryDirectory() as folder:

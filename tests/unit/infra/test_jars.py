@@ -42,3 +42,14 @@ def test_an_unreachable_mirror_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     jars.LIST.write_text(f"g:a:1 {DIGEST}\n")
     with pytest.raises(MissingRuntimeError, match=r"^Could not fetch a 1, a part of Apache Kafka .*mirror"):
         fetch_jars(tmp_path, lambda _: None)
+
+
+def test_where_every_jar_is_there_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "LIST", tmp_path / "jars.txt")
+    jars.LIST.write_text(f"g:a:1 {DIGEST}\n")
+    repository = tmp_path / "jars"
+    jar = Jar("g", "a", "1", DIGEST)
+    jar.path(repository).parent.mkdir(parents=True)
+    jar.path(repository).write_bytes(CONTENT)
+    assert fetch_jars(repository, print) == (jar.path(repository),)
+    assert not (repository / ".lock").exists()

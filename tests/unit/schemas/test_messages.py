@@ -101,3 +101,11 @@ def test_an_impossible_message_is_refused_in_a_sentence_that_names_what_is_wrong
 def test_arguments_that_are_nested_too_deeply_to_be_written_stay_as_the_model_wrote_them() -> None:
     deep = "[" * 300 + "]" * 300
     assert canonical_arguments(deep) == deep
+
+
+def test_a_role_too_deep_to_be_written_down_is_refused_like_any_other() -> None:
+    role: list[Any] = []
+    for _ in range(2000):
+        role = [role]
+    with pytest.raises(RejectedError, match="role of type list is not one of"):
+        normalise_message({"role": role, "content": "Hi"})

@@ -32,3 +32,18 @@ async def test_sigterm_ends_all_works_even_where_one_is_done(tmp_path: Path) -> 
     assert not running.done()
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 5)
+
+
+async def test_a_heartbeat_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.lifetime.HEARTBEAT_S", 0.01)
+    folder = tmp_path / "heartbeats"
+    beating = asyncio.create_task(beat(folder / "gateway"))
+    while not caplog.records:
+        await asyncio.sleep(0.01)
+    folder.mkdir()
+    while not (folder / "gateway").exists():
+        await asyncio.sleep(0.01)
+    beating.cancel()
+    assert "cannot touch heartbeat" in caplog.records[0].message

@@ -24,10 +24,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_records_come_back_in_order(path: Path) -> None:
     with Spool(path, 1_000) as spool:
-        for record in (b"one", b"", b"three"):
+        for record in (b"one", b"two", b"three"):
             spool.append(record)
-        assert contents(spool) == [b"one", b"", b"three"]
-        assert spool.pending_bytes == 3 * FRAME_BYTES + 8
+        assert contents(spool) == [b"one", b"two", b"three"]
+        assert spool.pending_bytes == 3 * FRAME_BYTES + 11
 
 
 def test_records_survive_a_restart(path: Path) -> None:
@@ -148,3 +148,14 @@ def test_a_disk_that_fails_while_a_torn_tail_is_cut_stops_the_start_with_its_own
     monkeypatch.undo()
     with Spool(path, 1_000) as spool:  # the file was let go of
         assert contents(spool) == [b"one"]
+
+
+def test_zeros_that_a_crash_of_the_machine_left_are_no_records(path: Path) -> None:
+    with Spool(path, 1_000) as spool:
+        spool.append(b"one")
+    with path.open("ab") as file:
+        file.write(bytes(64))
+    with Spool(path, 1_000) as spool:
+        assert contents(spool) == [b"one"]
+        spool.append(b"two")
+        assert contents(spool) == [b"one", b"two"]
