@@ -86,9 +86,10 @@ async def _keep_settled(reloader: Reloader, news: asyncio.Event, pause_s: float)
         except RestartNeededError:
             raise
         except (RetryableError, TimeoutError, EngineRefusedError) as error:
-            if repr(error) != trouble:  # some have no words of their own
-                _LOGGER.warning("the engine is not settled yet: %s", str(error) or type(error).__name__)
-            trouble = repr(error)
+            reason = str(error) or type(error).__name__  # a timeout has no words of its own
+            if reason != trouble:
+                _LOGGER.warning("the engine is not settled yet: %s", reason)
+            trouble = reason
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await news.wait()

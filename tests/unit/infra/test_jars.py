@@ -36,7 +36,7 @@ def test_a_cut_file_is_not_intact(tmp_path: Path) -> None:
 
 def test_an_unreachable_mirror_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirrors = tmp_path / "jgo.conf"
-    mirrors.write_text("[repositories]\ncentral = http://127.0.0.1:9/maven2\n")
+    mirrors.write_text("[repositories]\ncentral = http://127.0.0.1:9\n")
     monkeypatch.setenv("JGO_CONFIG_FILE", str(mirrors))
     monkeypatch.setattr(jars, "LIST", tmp_path / "jars.txt")
     jars.LIST.write_text(f"g:a:1 {DIGEST}\n")
