@@ -14,20 +14,28 @@ from processors.credit import reward_of
 from processors.derive import context_of
 from processors.join import skip
 from processors.ports import Renderer
+from processors.retry import Corrected
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import ActionTaken, HintExtracted, SampleBuilt, Sampling, SkipReason, TurnSkipped, VerdictReached
 from schemas.identity import derived_id
 from schemas.prompt import Resolved
 
 STAGE = "build"
-VERSION = "1"
+VERSION = "2"  # accepted answers carry the prompt that they answer again
 
 
 def build(
-    action: ActionTaken, prompt: Resolved, verdict: VerdictReached, hint: HintExtracted, renderer: Renderer
+    action: ActionTaken,
+    prompt: Resolved,
+    verdict: VerdictReached,
+    hint: HintExtracted,
+    renderer: Renderer,
+    *,
+    corrected: Corrected | None = None,
 ) -> SampleBuilt | TurnSkipped:
     """The sample of one judged turn, or its skip.
 
+    Args:    corrected: the turn that this accepted one answers again.
     Raises:  RejectedError: a hint cannot be rendered as the action's prompt was.
     """
     transform = not_invertible(action.sampling)
@@ -38,8 +46,9 @@ def build(
         if verdict.score is None:
             return _skip("abstained_without_hint", verdict.abstention or hint.reason, action, verdict, hint)
         return _skip("zero_without_hint", hint.reason, action, verdict, hint)
+    inputs = (action.id, verdict.transition_id, verdict.id, hint.id)
     return SampleBuilt(
-        id=derived_id(STAGE, VERSION, (action.id, verdict.transition_id, verdict.id, hint.id)),
+        id=derived_id(STAGE, VERSION, (*inputs, *([corrected.action_id] if corrected else []))),
         action_id=action.id,
         transition_id=verdict.transition_id,
         verdict_id=verdict.id,
@@ -54,6 +63,7 @@ def build(
         reward=reward,
         hints=hint.hints,
         teacher_prompt_ids=tuple(_teacher_prompt(action, prompt, text, renderer) for text in hint.hints),
+        retry_prompt_ids=corrected.prompt_ids if corrected else (),
         **context_of(action, verdict, hint),
     )
 

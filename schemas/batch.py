@@ -31,7 +31,12 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("token_versions", pa.list_(pa.field("item", _SPAN, nullable=False)), nullable=False),
     pa.field("temperature", pa.float32(), nullable=False),
     pa.field("reward", pa.float32()),
+    pa.field("outcome", pa.float32()),
+    pa.field("retry_prompt_ids", _IDS, nullable=False),  # of the corrected turn that this one answers again, or empty
+    pa.field("example_ids", _IDS, nullable=False),  # an accepted answer of the same user and its prompt, or empty
     pa.field("hints", pa.list_(pa.field("item", pa.string(), nullable=False)), nullable=False),  # [H]
     pa.field("teacher_prompt_ids", pa.list_(pa.field("item", _IDS, nullable=False)), nullable=False),  # [H][P_h]
 ]
 SAMPLE_SCHEMA = pa.schema(_FIELDS)
+# Name -> what a batch without it means.
+LATER_COLUMNS: dict[str, Any] = {"outcome": None, "retry_prompt_ids": [], "example_ids": []}

@@ -233,6 +233,9 @@ class SampleBuilt(Event):
     reward: float | None  # None: the verdict does not reward (0 or abstained)
     hints: tuple[str, ...] = ()
     teacher_prompt_ids: tuple[tuple[int, ...], ...] = ()  # [H][P_h]
+    outcome: float | None = None  # of the episode that the turn belongs to; None: there is none
+    retry_prompt_ids: tuple[int, ...] = ()  # of the corrected turn that this accepted one answers again, or empty
+    example_ids: tuple[int, ...] = ()  # an earlier accepted answer and its prompt, for the teachers; added by pack
 
 
 SkipReason = Literal[

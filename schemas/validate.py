@@ -77,6 +77,8 @@ def _validate_teacher(event: SampleBuilt) -> None:
         raise TokenMismatchError(message)
     for ids in event.teacher_prompt_ids:
         _refuse_negative(event, "teacher_prompt_ids", ids)
+    _refuse_negative(event, "retry_prompt_ids", event.retry_prompt_ids)
+    _refuse_negative(event, "example_ids", event.example_ids)
 
 
 def _validate_range(event: BatchSealed) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.batch import EVENT_METADATA_KEY, SAMPLE_SCHEMA
+from schemas.batch import EVENT_METADATA_KEY, LATER_COLUMNS, SAMPLE_SCHEMA
 from schemas.errors import MalformedEventError, TokenMismatchError
 from schemas.events import BatchSealed, SampleBuilt
 from schemas.validate import spans_cover
@@ -56,6 +56,7 @@ def read_batch(value: bytes) -> tuple[bytes, pa.Table]:
         message = f"{BatchSealed.type} has a value that is not an Arrow stream: {error}."
         raise MalformedEventError(message) from error
     metadata = (table.schema.metadata or {}).get(EVENT_METADATA_KEY)
+    table = _with_later_columns(table)
     if metadata is None or any(_missing(field, table.schema) for field in SAMPLE_SCHEMA):
         message = f"{BatchSealed.type} has not the columns and metadata of schemas/batch.py."
         raise MalformedEventError(message)
@@ -65,6 +66,15 @@ def read_batch(value: bytes) -> tuple[bytes, pa.Table]:
         raise MalformedEventError(message)
     _validate_rows(table)
     return metadata, table
+
+
+def _with_later_columns(table: pa.Table) -> pa.Table:
+    """A batch that was sealed before a column existed, as its samples would be written now: null, or empty."""
+    for name, empty in LATER_COLUMNS.items():
+        if table.schema.get_field_index(name) < 0:
+            field = SAMPLE_SCHEMA.field(name)
+            table = table.append_column(field, pa.array([empty] * table.num_rows, type=field.type))
+    return table
 
 
 def _column(name: str, samples: Sequence[SampleBuilt]) -> list[object]:
@@ -104,12 +114,13 @@ def _validate_rows(table: pa.Table) -> None:
     logprobs = pc.list_flatten(table["response_logprobs"])
     if not all(
         pc.all(pc.is_finite(numbers)).as_py() in {True, None}
-        for numbers in (logprobs, table["temperature"], table["reward"])
+        for numbers in (logprobs, table["temperature"], table["reward"], table["outcome"])
     ):
-        message = f"{BatchSealed.type} has samples with NaN or infinity as log-prob, temperature or reward."
+        message = f"{BatchSealed.type} has samples with NaN or infinity as log-prob, temperature, reward or outcome."
         raise MalformedEventError(message)
     teacher_ids = pc.list_flatten(table["teacher_prompt_ids"])
-    for ids in (table["prompt_ids"], table["response_ids"], teacher_ids):
+    own_ids: list[Any] = [table[name] for name in ("prompt_ids", "response_ids", "retry_prompt_ids", "example_ids")]
+    for ids in (*own_ids, teacher_ids):
         lowest = pc.min(pc.list_flatten(ids)).as_py()
         if lowest is not None and lowest < 0:
             message = f"{BatchSealed.type} has the negative token id {lowest}; ids start at 0."

@@ -1,41 +1,26 @@
 """A whole pipeline in memory, with exact small models: for tests of processors in which Kafka is not the point.
 
-`MemoryLog` is a log: every record encoded, placed and decoded as on the broker. `LetterRenderer` has one token per
-letter. `EchoJudge` and `EchoExtractor` do what the next state's words tell them to.
+The log and its tables are `streams.memory`'s. `LetterRenderer` has one token per letter. `EchoJudge` and
+`EchoExtractor` do what the next state's words tell them to.
 """
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from processors.assess_stage import AssessStage
 from processors.config import ProcessorsConfig
-from processors.emit import TOPIC_OF, Emission
 from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import Hints, Judgement
 from processors.stage import Stage
 from processors.turn_stage import TurnStage
-from schemas.clock import Clock, now_ms
-from schemas.events import (
-    ActionTaken,
-    BatchSealed,
-    Event,
-    Message,
-    NextStateObserved,
-    Sampling,
-    TransitionJoined,
-    VersionSpan,
-)
+from schemas.events import ActionTaken, Event, Message, NextStateObserved, Sampling, TransitionJoined, VersionSpan
 from schemas.prompt import Resolved, delta
-from streams.codec import encode, encode_batch
 from streams.config import KafkaConfig
-from streams.placement import partition_of
-from streams.recorded import Recorded, record_of
-from streams.topics import ACTIONS, HINTS, NEXT_STATES, SAMPLES, TOPICS, TRANSITIONS, VERDICTS, Topic
+from streams.memory import MemoryLog, MemoryTable
+from streams.topics import ACTIONS, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
 
 CONFIG = KafkaConfig()
-TOPIC_OF_EVENT = {event_type: topic for topic in TOPICS for event_type in topic.types} | TOPIC_OF
 GOOD, BAD, UNRELATED, UNSURE, HINTED = "thanks", "wrong", "the weather?", "hm", "wrong, hint: be kinder to people"
 
 
@@ -83,73 +68,8 @@ class EchoExtractor:
         return Hints(hints=(hint,) if hint else (), reason="" if hint else "no hint in it")
 
 
-class MemoryTable:
-    """A durable map: what a restart of the stages leaves."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, bytes] = {}
-        self.partitions: dict[str, int] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.rows.get(key)
-
-    def items(self) -> list[tuple[str, bytes]]:
-        return list(self.rows.items())
-
-    async def put(self, partition: int, key: str, value: bytes | None) -> None:
-        assert self.partitions.setdefault(key, partition) == partition, "a row must stay in its partition"
-        if value is None:
-            self.rows.pop(key, None)
-        else:
-            self.rows[key] = value
-
-
-class MemoryLog:
-    """Every topic, with real records. An `Emits` and a `ReadLog`."""
-
-    def __init__(self, clock: Clock = now_ms) -> None:
-        self.clock = clock
-        self.records: dict[str, list[Recorded]] = {topic.name: [] for topic in TOPICS}
-
-    def append(self, event: Event, samples: Sequence[Event] = ()) -> Recorded:
-        topic = TOPIC_OF_EVENT[type(event)]
-        if isinstance(event, BatchSealed):
-            encoded = encode_batch(event, samples, "test")  # type: ignore[arg-type]
-        else:
-            encoded = encode(topic, event, "test")
-        return self.append_raw(topic, encoded.key, encoded.value, encoded.headers)
-
-    def append_raw(
-        self, topic: Topic, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None
-    ) -> Recorded:
-        partition = partition_of(key, topic.partitions)
-        there = self.records[topic.name]
-        record = record_of(
-            CONFIG,
-            topic=topic.name,
-            partition=partition,
-            offset=sum(record.partition == partition for record in there),
-            timestamp_ms=self.clock(),
-            headers=headers,
-            key=key,
-            value=value,
-        )
-        there.append(record)
-        return record
-
-    async def emit(self, emissions: Sequence[Emission]) -> None:
-        await asyncio.sleep(0)
-        for emission in emissions:
-            self.append(emission.event, emission.samples)
-
-    def read(self, topics: Sequence[Topic], since_ms: int | None) -> Iterator[Event]:
-        for topic in topics:
-            for record in self.records[topic.name]:
-                if record.event is not None and record.timestamp_ms >= (since_ms or 0):
-                    yield record.event
-
-    def events(self, topic: Topic) -> list[Event]:
-        return [record.event for record in self.records[topic.name] if record.event is not None]
+class WorldLog(MemoryLog):
+    """A log that can be asked what it says."""
 
     def by_id(self, topic: Topic) -> dict[str, Event]:
         """What a topic says, however often; the same id must say the same."""
@@ -165,7 +85,7 @@ class World:
     def __init__(self, config: ProcessorsConfig | None = None) -> None:
         self.config = config or ProcessorsConfig(batch_size=2)
         self.now_ms = 1_800_000_000_000
-        self.log = MemoryLog(self.clock)
+        self.log = WorldLog(self.clock)
         self.actions, self.turns = MemoryTable(), MemoryTable()
         self.judge = EchoJudge()
         self.read: dict[str, int] = {}  # records handed out, per topic
@@ -266,6 +186,20 @@ def ended(action_id: str = "a-1", **changes: object) -> NextStateObserved:
     """That nothing followed."""
     end = {"id": f"end-{action_id}", "kind": "ended", "messages": (), "ended_reason": "timeout"}
     return next_state(action_id, **(end | changes))
+
+
+def corrected_turns(*replies: str, conversation: str = "c-1", subject: str = "ada") -> list[Event]:
+    """A conversation of new messages only, in which each reply answers the action before it."""
+    taken, events, question = None, [], "hello"
+    for number, reply in enumerate(replies, start=1):
+        whose = {"conversation_id": conversation, "subject": subject}
+        parent = None if taken is None else taken.id
+        action_id = f"a-{number}" if conversation == "c-1" else f"a-{conversation}-{number}"
+        said = f"answer {number}"
+        taken = action(action_id, messages=(user(question),), parent_action_id=parent, reply=said, **whose)
+        events += [taken, next_state(taken.id, reply, **whose)]
+        question = reply
+    return events
 
 
 def resolved(taken: ActionTaken, messages: tuple[Message, ...]) -> Resolved:

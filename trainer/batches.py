@@ -2,7 +2,8 @@
 
 Consumes one `batches` record's Arrow table and what the trainer has committed so far; produces turns, skips and
 rejections, one of them per sample. Token ids and log-probs are views into the bytes that Kafka delivered (DLPack), so a
-batch is held once, however long its prompts are. A sample that contradicts itself is a rejection: the rest still train.
+batch is held once, however long its prompts are; only a teacher that reads an example has a prompt of its own. A sample
+that contradicts itself is a rejection: the rest still train.
 
 Legend: P prompt tokens, T response tokens, H hints.
 """
@@ -18,7 +19,7 @@ from torch import Tensor
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import SkipReason, Source
 from trainer.backends.base import Response
-from trainer.objectives.base import Objective
+from trainer.objectives.base import Objective, Signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +37,40 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One sample, ready to train. `teachers` [H] hold the same response under each hinted prompt."""
+    """One sample, ready to train. `teachers` [H] hold the same response under each hinted prompt, after its example."""
 
     sample_id: str
     action_id: str
     origin: Origin
     response: Response
     engine_logprobs_T: Tensor  # float32
+    versions_T: Tensor  # int64, the policy version that drew each token
     teachers: tuple[Response, ...]
+    retry: Response | None  # the same response to the prompt whose first answer the user corrected
     reward: float | None
-    oldest_version: int  # of the versions that drew its tokens
-    newest_version: int
+    outcome: float | None
+
+    @property
+    def oldest_version(self) -> int:
+        """Of the versions that drew its tokens; 0 where there is none."""
+        return int(self.versions_T.min()) if len(self.versions_T) else 0
+
+    @property
+    def newest_version(self) -> int:
+        """Of the versions that drew its tokens; 0 where there is none."""
+        return int(self.versions_T.max()) if len(self.versions_T) else 0
+
+    @property
+    def signals(self) -> Signals:
+        """What an objective may know of it before any pass."""
+        return Signals(
+            has_hints=bool(self.teachers),
+            reward=self.reward,
+            is_retry=self.retry is not None,
+            outcome=self.outcome,
+            group_id=self.origin.group_id,
+            step=self.origin.step,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +140,17 @@ def read_turns(table: pa.Table) -> Iterator[Turn]:
 
 def _turn(row: dict[str, Any]) -> Turn:
     temperature = row["temperature"].as_py()
-    versions = [span["version"] for span in row["token_versions"].as_py()]
     response_ids_T = _view(row["response_ids"].values)
-    prompts = [row["prompt_ids"].values, *(scalar.values for scalar in row["teacher_prompt_ids"])]
-    own, *teachers = (
-        Response(prompt_ids_P=_view(ids), response_ids_T=response_ids_T, temperature=temperature) for ids in prompts
+    versions_T = torch.zeros(len(response_ids_T), dtype=torch.int64)
+    for span in row["token_versions"].as_py():
+        versions_T[span["start"] : span["end"]] = span["version"]
+    own_P, retry_P, example_P = (_view(row[name].values) for name in ("prompt_ids", "retry_prompt_ids", "example_ids"))
+    hinted = [_view(ids.values) for ids in row["teacher_prompt_ids"]]
+    if len(example_P):
+        hinted = [torch.cat((example_P, hinted_P)) for hinted_P in hinted]
+    own, retry, *teachers = (
+        Response(prompt_ids_P=prompt_P, response_ids_T=response_ids_T, temperature=temperature)
+        for prompt_P in (own_P, retry_P, *hinted)
     )
     return Turn(
         sample_id=row["sample_id"].as_py(),
@@ -128,10 +158,11 @@ def _turn(row: dict[str, Any]) -> Turn:
         origin=Origin(**{name: row[name].as_py() for name in Origin.__slots__}),
         response=own,
         engine_logprobs_T=_view(row["response_logprobs"].values),
+        versions_T=versions_T,
         teachers=tuple(teachers),
+        retry=retry if len(retry.prompt_ids_P) else None,
         reward=row["reward"].as_py(),
-        oldest_version=min(versions, default=0),
-        newest_version=max(versions, default=0),
+        outcome=row["outcome"].as_py(),
     )
 
 
@@ -157,7 +188,7 @@ def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tup
         return "too_stale", detail
     if turn.response.temperature <= 0:
         return "sampler_not_invertible", "Greedy decoding: a temperature of 0 leaves no distribution to learn from."
-    if not admission.objective.trains(has_hints=bool(turn.teachers), reward=turn.reward):
+    if not admission.objective.passes(turn.signals):
         return "zero_without_hint", f"Objective {admission.objective.name} has no term for it."
     return None
 
@@ -168,7 +199,8 @@ def _check_tokens(turn: Turn, vocab_size: int) -> None:
     if any(len(ids) == 0 for ids in prompts):
         message = f"Sample {turn.sample_id} has an empty prompt; the first token of a response needs one before it."
         raise TokenMismatchError(message)
-    for ids in (turn.response.response_ids_T, *prompts):
+    retries = [] if turn.retry is None else [turn.retry.prompt_ids_P]
+    for ids in (turn.response.response_ids_T, *prompts, *retries):
         lowest, highest = int(ids.min()), int(ids.max())
         if lowest < 0 or highest >= vocab_size:
             message = (

@@ -4,12 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from processor_world import CONFIG, MemoryLog, action, ended, next_state
+from processor_world import CONFIG, action, ended, next_state
 
 from processors.emit import Emission, Emitter, reject
 from processors.join import skip
 from schemas.errors import BrokerUnavailableError, FatalError, MalformedEventError
 from streams.codec import decode
+from streams.memory import MemoryLog
 from streams.producer import EventProducer
 
 SKIP = skip("a-1", "side_turn", action())

@@ -4,10 +4,11 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from processor_world import MemoryLog, action
+from processor_world import action
 
 from processors import pump as pump_module
 from processors.pump import MAX_WAITING, Pump
+from streams.memory import MemoryLog
 
 
 class Hoarder:

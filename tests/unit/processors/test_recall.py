@@ -1,9 +1,10 @@
 """A stage recalls what it has written, also when the broker is away for a moment."""
 
-from processor_world import CONFIG, MemoryLog, action, next_state
+from processor_world import CONFIG, action, next_state
 
 from processors import recall
 from schemas.errors import BrokerUnavailableError
+from streams.memory import MemoryLog
 from streams.topics import ACTIONS, NEXT_STATES
 
 
