@@ -21,7 +21,7 @@ from serving.chat_template import read_chat_template, template_environment
 from serving.model_folder import no_model_folder, vocab_size
 from serving.tool_calls import TOOL_CALL_OPEN, split_tool_calls
 
-HINT_MARK = "[user hint]"  # measured: the small model follows a hint under this mark
+HINT_MARK = "I have told you before:"  # the small model follows a hint so introduced twice as often as one in brackets
 _TOOLS_TEMPLATE = Path(__file__).parent / "templates" / "hermes_tools.jinja"
 
 
@@ -98,7 +98,7 @@ def with_hint(messages: tuple[Message, ...], hint: str) -> tuple[Message, ...]:
 
     At the end of the last user message; as a user message of its own after a tool result, or where no user has spoken.
     """
-    marked = f"{HINT_MARK}\n{hint}"
+    marked = f"{HINT_MARK} {hint}"
     spoken = [place for place, message in enumerate(messages) if message.role == "user"]
     if not spoken or messages[-1].role == "tool":
         return (*messages, Message(role="user", content=marked))

@@ -169,14 +169,14 @@ def test_a_model_without_a_chat_template_is_refused(model_path: Path, tmp_path: 
 def test_the_hint_is_the_end_of_the_last_user_message(renderer: ChatRenderer, tokenizer: Tokenizer) -> None:
     messages = (SYSTEM, QUESTION, Message(role="assistant", content="Warm."), Message(role="user", content="Sure?"))
     text = text_of(tokenizer, renderer.teacher_prompt_ids(messages, "[]", "{}", "Name the degrees."))
-    assert text.endswith(f"user\nSure?\n\n{HINT_MARK}\nName the degrees.<|im_end|>\n<|im_start|>assistant\n")
+    assert text.endswith(f"user\nSure?\n\n{HINT_MARK} Name the degrees.<|im_end|>\n<|im_start|>assistant\n")
     assert text.count(HINT_MARK) == 1
 
 
 def test_after_a_tool_result_the_hint_is_a_message_of_its_own(renderer: ChatRenderer, tokenizer: Tokenizer) -> None:
     text = text_of(tokenizer, renderer.teacher_prompt_ids((QUESTION, CALLS, *RESULTS), TOOLS, "{}", "Say both."))
     assert text.endswith(
-        f"</tool_response><|im_end|>\n<|im_start|>user\n{HINT_MARK}\nSay both.<|im_end|>\n<|im_start|>assistant\n"
+        f"</tool_response><|im_end|>\n<|im_start|>user\n{HINT_MARK} Say both.<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
@@ -185,7 +185,7 @@ def test_a_teacher_prompt_differs_from_the_prompt_by_the_hint_only(renderer: Cha
     teacher = renderer.teacher_prompt_ids((SYSTEM, QUESTION), "[]", "{}", "Name the degrees.")
     assert len(teacher) > len(prompt)
     assert renderer.decode(teacher) == renderer.decode(prompt).replace(
-        QUESTION.content, f"{QUESTION.content}\n\n{HINT_MARK}\nName the degrees."
+        QUESTION.content, f"{QUESTION.content}\n\n{HINT_MARK} Name the degrees."
     )
 
 
