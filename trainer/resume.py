@@ -29,6 +29,12 @@ class Committed:
         """Number of the newest version; 0 is the base model."""
         return max(self.checkpoints, default=0)
 
+    @property
+    def past_rewards(self) -> tuple[float, ...]:
+        """Mean reward of each batch so far that had rewards, oldest first."""
+        newest_last = (self.checkpoints[version].metrics for version in sorted(self.checkpoints))
+        return tuple(metrics["reward_mean"] for metrics in newest_last if "reward_mean" in metrics)
+
     def add(self, checkpoint: CheckpointPublished) -> None:
         """One more commit."""
         self.checkpoints[checkpoint.version] = checkpoint

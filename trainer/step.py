@@ -1,8 +1,9 @@
 """`train_step`: one optimizer step on the turns of one batch, blind to the method that it trains.
 
-Consumes turns, a backend and an objective; produces moved weights and a report. Per turn: teacher passes if the
-objective reads them, one student pass, the objective's loss per token, its mean over the turn's tokens, its gradient.
-The step follows the mean over turns, so a long answer counts as much as a short one.
+Consumes turns, a backend and an objective; produces moved weights and a report. Per group of turns, those that the
+backend computes together: the passes that the objective reads; per turn: the objective's loss per token and its mean
+over the turn's tokens; per group: its gradient. The step follows the mean over turns, so a long answer counts as much
+as a short one.
 
 All student passes run under the weights at the step's start, so comparing them with the engine costs nothing.
 Legend: T response tokens, V vocabulary.
@@ -10,16 +11,17 @@ Legend: T response tokens, V vocabulary.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from schemas.errors import RejectedError
-from trainer.backends.base import Backend
+from trainer.backends.base import Backend, Response
 from trainer.batches import Rejected, Turn
-from trainer.objectives.base import Objective, TurnTensors
+from trainer.objectives.base import Objective, Pass, TurnTensors
 from trainer.parity import NUM_RESCORED_TURNS, Parity
 
 
@@ -39,80 +41,89 @@ def train_step(
     turns: Sequence[Turn],
     *,
     version: int,
+    past_rewards: Sequence[float],
     before_pass: Callable[[], None],
 ) -> StepReport:
     """Trains on a batch's turns once.
 
-    Args:    version: the trainer's, before the step; before_pass: called before each forward or backward pass, may
-             raise to abandon the step (no weight has moved before its end).
+    Args:    version: the trainer's, before the step; past_rewards: mean reward of each earlier batch, oldest first;
+             before_pass: called before each forward or backward pass, may raise to abandon the step (no weight has
+             moved before its end).
     Raises:  RejectedError: the batch's gradient is not finite; no weight has moved.
     """
-    rewards = [turn.reward for turn in turns if turn.reward is not None]
-    mean_reward = _mean(rewards) if rewards else 0.0
-    step = _Step(backend, objective, parity, version, mean_reward=mean_reward, before_pass=before_pass)
-    rejected: list[Rejected] = []
-    for turn in turns:
-        try:
-            step.train(turn)
-        except RejectedError as error:
-            rejected.append(Rejected(turn=turn, error=error))
-    if not step.trained:
-        return StepReport(trained=(), rejected=tuple(rejected), metrics={})
-    grad_norm = backend.step(len(step.trained))
-    metrics = {"grad_norm": grad_norm, **step.metrics()}
-    return StepReport(trained=tuple(step.trained), rejected=tuple(rejected), metrics=metrics)
+    advantages = objective.advantages([turn.signals for turn in turns], past_rewards)
+    credited = [_Credited(place, *pair) for place, pair in enumerate(zip(turns, advantages, strict=True))]
+    step = _Step(backend, objective, parity, version, before_pass)
+    for group in backend.groups([turn.response for turn in turns], frozen=False):
+        step.train([credited[number] for number in group])
+    trained, rejected = step.trained(), step.rejected()
+    if not trained:
+        return StepReport(trained=(), rejected=rejected, metrics={})
+    grad_norm = backend.step(len(trained))
+    return StepReport(trained=trained, rejected=rejected, metrics={"grad_norm": grad_norm, **step.metrics()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Credited:
+    place: int  # in the batch; groups have an order of their own
+    turn: Turn
+    advantage: float | None
 
 
 class _Step:
     """The turns of one step so far, and what was measured on them."""
 
     def __init__(
-        self,
-        backend: Backend,
-        objective: Objective,
-        parity: Parity,
-        version: int,
-        *,
-        mean_reward: float,
-        before_pass: Callable[[], None],
+        self, backend: Backend, objective: Objective, parity: Parity, version: int, before_pass: Callable[[], None]
     ) -> None:
-        self.trained: list[Turn] = []
+        self._trained: dict[int, Turn] = {}  # by place
+        self._rejected: dict[int, Rejected] = {}
         self._backend = backend
         self._objective = objective
         self._parity = parity
         self._version = version
-        self._mean_reward = mean_reward
         self._before_pass = before_pass
         self._num_rescored = 0
         self._differences: list[Tensor] = []  # [T] each: |engine - trainer|
         self._by_turn: dict[str, list[float]] = defaultdict(list)
 
-    def train(self, turn: Turn) -> None:
-        """Adds one turn's gradient.
+    def train(self, group: Sequence[_Credited]) -> None:
+        """Adds the gradient of turns that share their passes; a turn whose loss is not finite is rejected instead."""
+        losses: list[Tensor] = []
+        for one, tensors in self._tensors(group):
+            turn = one.turn
+            terms = self._objective.terms(tensors)
+            loss = terms.loss_T.sum() / tensors.mask_T.sum()
+            if not bool(loss.isfinite()):
+                message = f"Sample {turn.sample_id} has an infinite loss; its log-probs are not those of this policy."
+                self._rejected[one.place] = Rejected(turn=turn, error=RejectedError(message))
+                continue
+            losses.append(loss)
+            self._compare(turn, tensors)
+            for name, value in {"loss": float(loss.detach()), **terms.metrics}.items():
+                self._by_turn[name].append(value)
+            self._trained[one.place] = turn
+        if losses:
+            self._before_pass()
+            self._backend.backward(torch.stack(losses).sum())
 
-        Raises:  RejectedError: its loss is not finite; nothing was added.
-        """
-        tensors = self._tensors(turn)
-        terms = self._objective.terms(tensors)
-        loss = terms.loss_T.sum() / tensors.mask_T.sum()
-        if not bool(loss.isfinite()):
-            message = f"Sample {turn.sample_id} has an infinite loss; its log-probs are not those of this policy."
-            raise RejectedError(message)
-        self._before_pass()
-        self._backend.backward(loss)
-        self._compare(turn, tensors)
-        for name, value in {"loss": float(loss.detach()), **terms.metrics}.items():
-            self._by_turn[name].append(value)
-        self.trained.append(turn)
+    def trained(self) -> tuple[Turn, ...]:
+        """In the batch's order."""
+        return tuple(self._trained[place] for place in sorted(self._trained))
+
+    def rejected(self) -> tuple[Rejected, ...]:
+        """In the batch's order."""
+        return tuple(self._rejected[place] for place in sorted(self._rejected))
 
     def metrics(self) -> dict[str, float]:
         """Means over the turns that have a number for it; what nothing was measured of is left out, never 0."""
-        staleness = [float(self._version - turn.oldest_version) for turn in self.trained]
-        rewards = [turn.reward for turn in self.trained if turn.reward is not None]
-        num_tokens = sum(len(turn.engine_logprobs_T) for turn in self.trained)
+        turns = self.trained()
+        staleness = [float(self._version - turn.oldest_version) for turn in turns]
+        rewards = [turn.reward for turn in turns if turn.reward is not None]
+        num_tokens = sum(len(turn.engine_logprobs_T) for turn in turns)
         metrics = {name: _mean(values) for name, values in self._by_turn.items()}
         metrics |= {"staleness_mean": _mean(staleness), "staleness_max": max(staleness)}
-        metrics |= {"num_turns": float(len(self.trained)), "num_tokens": float(num_tokens)}
+        metrics |= {"num_turns": float(len(turns)), "num_tokens": float(num_tokens)}
         if rewards:
             metrics["reward_mean"] = _mean(rewards)
         if self._differences:
@@ -120,22 +131,37 @@ class _Step:
             metrics |= {"parity_mean": float(differences.mean()), "parity_max": float(differences.max())}
         return metrics
 
-    def _tensors(self, turn: Turn) -> TurnTensors:
-        teachers: list[Tensor] = []
-        if self._objective.needs_teacher(has_hints=bool(turn.teachers), reward=turn.reward):
-            for hinted in turn.teachers:
-                self._before_pass()
-                teachers.append(self._backend.teacher(hinted))
-        self._before_pass()
-        return TurnTensors(
-            student_logprobs_TV=self._backend.student(turn.response),
-            teacher_logprobs_HTV=teachers,
-            response_ids_T=turn.response.response_ids_T.long(),
-            engine_logprobs_T=turn.engine_logprobs_T,
-            mask_T=torch.ones(len(turn.engine_logprobs_T), dtype=torch.bool),
-            reward=turn.reward,
-            mean_reward=self._mean_reward,
-        )
+    def _tensors(self, group: Sequence[_Credited]) -> Iterator[tuple[_Credited, TurnTensors]]:
+        passes = [self._objective.passes(each.turn.signals) for each in group]
+        pairs = list(zip(group, passes, strict=True))
+        frozen = self._run([each for one, asked in pairs for each in _frozen(one.turn, asked)], frozen=True)
+        moved = self._run([each for one, asked in pairs for each in _moved(one.turn, asked)], frozen=False)
+        for one, asked in pairs:
+            turn = one.turn
+            teachers = turn.teachers if "teacher" in asked else ()
+            yield (
+                one,
+                TurnTensors(
+                    student_logprobs_TV=next(moved),
+                    retry_logprobs_TV=next(moved) if "retry" in asked and turn.retry else None,
+                    teacher_logprobs_HTV=list(islice(frozen, len(teachers))),
+                    num_hint_tokens=[len(teacher.prompt_ids_P) for teacher in teachers],
+                    reference_logprobs_TV=next(frozen) if "reference" in asked else None,
+                    response_ids_T=turn.response.response_ids_T.long(),
+                    engine_logprobs_T=turn.engine_logprobs_T,
+                    staleness_T=self._version - turn.versions_T,
+                    mask_T=torch.ones(len(turn.engine_logprobs_T), dtype=torch.bool),
+                    advantage=one.advantage,
+                ),
+            )
+
+    def _run(self, asked: Sequence[Response], *, frozen: bool) -> Iterator[Tensor]:
+        passes = self._backend.base if frozen else self._backend.student
+        found: dict[int, Tensor] = {}
+        for group in self._backend.groups(asked, frozen=frozen):
+            self._before_pass()
+            found |= zip(group, passes([asked[number] for number in group]), strict=True)
+        return iter([found[number] for number in range(len(asked))])
 
     def _compare(self, turn: Turn, tensors: TurnTensors) -> None:
         trainer_T: Tensor | None = None
@@ -148,6 +174,16 @@ class _Step:
             trainer_T = self._parity.rescore(turn)
         if trainer_T is not None:
             self._differences.append((trainer_T - turn.engine_logprobs_T).abs())
+
+
+def _frozen(turn: Turn, asked: Set[Pass]) -> list[Response]:
+    """What the frozen base reads for a turn, in the order in which `_tensors` takes it."""
+    return [*(turn.teachers if "teacher" in asked else ()), *((turn.response,) if "reference" in asked else ())]
+
+
+def _moved(turn: Turn, asked: Set[Pass]) -> list[Response]:
+    """What the trained policy reads for a turn, in the order in which `_tensors` takes it."""
+    return [turn.response, *((turn.retry,) if "retry" in asked and turn.retry else ())]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -271,7 +271,8 @@ def test_the_engine_loads_a_saved_version_and_both_give_its_tokens_the_same_log_
     config = TrainerConfig(learning_rate=2e-2)  # so far that base and adapter cannot be mistaken for each other
     backend = TorchBackend.load(engine.model_path, config)
     turns = list(read_turns(decode_batch(encode_batch(*batches[0], "test").value)[1]))
-    train_step(backend, config.objective, Parity(backend, {}.__getitem__), turns, version=0, before_pass=lambda: None)
+    parity = Parity(backend, {}.__getitem__)
+    train_step(backend, config.objective, parity, turns, version=0, past_rewards=(), before_pass=lambda: None)
     parentage = Parentage(
         version=1, parent_version=0, base_model="b", objective="hybrid", time_ms=0, batch_ids=(), sample_ids=()
     )

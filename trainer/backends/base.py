@@ -1,13 +1,14 @@
 """`Backend`: where forward and backward passes run, and the weights they move live.
 
-Owns nothing but the contract. The loop calls `student` and `backward` once per turn, `step` once per batch, and saves
-between steps; a method of training is never named here.
+Owns nothing but the contract. The loop calls `student` and `backward` once per group of turns, `step` once per
+batch, and saves between steps; a method of training is never named here. Responses that come in one call may share
+work where they begin alike; what is answered for each is the same as alone, but for rounding.
 
 Legend: P prompt tokens, T response tokens, V vocabulary. Log-probs are log_softmax(logits / temperature), in nats, of
 the response tokens' positions only: row t says what the policy thought before it drew response token t.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,11 +34,17 @@ class Backend(Protocol):
 
     vocab_size: int
 
-    def student(self, response: Response) -> Tensor:
-        """[T, V] float32 with gradient, under the weights as they are now."""
+    def groups(self, responses: Sequence[Response], *, frozen: bool) -> list[list[int]]:
+        """Which responses, by index, are best computed together: bounded in memory, and each in exactly one group.
 
-    def teacher(self, response: Response) -> Tensor:
-        """[T, V] float32 without gradient, under the frozen base."""
+        Args:    frozen: for `base`, which keeps nothing for a gradient, and not for `student`.
+        """
+
+    def student(self, responses: Sequence[Response]) -> list[Tensor]:
+        """[T, V] float32 with gradient for each response, under the weights as they are now."""
+
+    def base(self, responses: Sequence[Response]) -> list[Tensor]:
+        """[T, V] float32 without gradient for each response, under the frozen base."""
 
     def logprobs(self, response: Response, adapter: Tensors | None) -> Tensor:
         """[T] float32 without gradient: of the response's own tokens, under these weights (None: the frozen base)."""

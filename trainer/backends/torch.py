@@ -1,15 +1,14 @@
 """`TorchBackend`: a LoRA adapter on a Hugging Face model, in one process.
 
 Owns the model, its AdamW and the process's random generator. float32 throughout: the engine computes the same on CPU,
-and log-probs of both are compared on every batch. The head runs on the response's positions only: over a vocabulary of
+and log-probs of both are compared on every batch. The head runs on the responses' positions only: over a vocabulary of
 50,000 the logits of the prompt would cost more memory than the model.
 
-One turn per pass, on purpose: eight padded turns in one pass take as long per turn as eight passes (0.94 s against
-1.0 s for prompt 40 and response 64 tokens on one core), need eight times the memory, and would make a turn's loss
-depend on its company.
+Responses that begin alike are one row (trainer/prefix_tree.py), never a padded batch: eight padded turns in one pass
+take as long per turn as eight passes (0.94 s against 1.0 s for prompt 40 and response 64 tokens on one core).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -25,19 +24,27 @@ from transformers.utils.logging import disable_progress_bar
 from schemas.errors import MissingRuntimeError, RejectedError, SettingsError
 from trainer.backends.base import ADAPTER_WEIGHTS, Response, Tensors
 from trainer.config import TrainerConfig
+from trainer.prefix_tree import PrefixTree, share
 
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT's name, too
 _PEFT_NAME = "default"  # PEFT's name of the only adapter; it leaves it out of tensor names in files
 _RANDOM = "random.torch"
+# The row at which attention costs as much as all other layers, per unit of the model's width; measured on one core at
+# width 576. From operations alone it would be 6: attention is the slower kernel, most of all its backward.
+_EVEN_TOKENS_PER_WIDTH = 2.4
+_EVEN_TOKENS_PER_WIDTH_FROZEN = 3.8
+_FROZEN_ROWS = 4  # without a gradient no layer's activations stay in memory, so a row may be this much longer
 
 
 class TorchBackend:
     """Implements `trainer.backends.base.Backend`; build it with `load`."""
 
-    def __init__(self, model: Any, optimizer: torch.optim.AdamW, max_grad_norm: float) -> None:
+    def __init__(self, model: Any, optimizer: torch.optim.AdamW, config: TrainerConfig) -> None:
         self._model = model
         self._optimizer = optimizer
-        self._max_grad_norm = max_grad_norm
+        self._max_grad_norm = config.max_grad_norm
+        self._max_pass_tokens = config.max_pass_tokens
+        self._width = int(model.get_input_embeddings().embedding_dim)
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         self.vocab_size = int(model.get_input_embeddings().num_embeddings)
 
@@ -65,24 +72,32 @@ class TorchBackend:
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         # No weight decay: between two batches it would pull the adapter back towards the base that users corrected.
         optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.0)
-        return cls(model, optimizer, config.max_grad_norm)
+        return cls(model, optimizer, config)
 
-    def student(self, response: Response) -> Tensor:
-        """[T, V] with gradient, under the weights as they are now."""
-        return self._logprobs_TV(response)
+    def groups(self, responses: Sequence[Response], *, frozen: bool) -> list[list[int]]:
+        """Indices of the responses that are computed together, as `share` finds it worth."""
+        return share(
+            [_sequence(response) for response in responses],
+            max_tokens=self._max_pass_tokens * (_FROZEN_ROWS if frozen else 1),
+            even_tokens=self._width * (_EVEN_TOKENS_PER_WIDTH_FROZEN if frozen else _EVEN_TOKENS_PER_WIDTH),
+        )
 
-    def teacher(self, response: Response) -> Tensor:
-        """[T, V] without gradient, adapter off."""
+    def student(self, responses: Sequence[Response]) -> list[Tensor]:
+        """[T, V] with gradient for each response, under the weights as they are now."""
+        return self._grouped(responses, frozen=False)
+
+    def base(self, responses: Sequence[Response]) -> list[Tensor]:
+        """[T, V] without gradient for each response, adapter off."""
         with torch.no_grad(), self._model.disable_adapter():
-            return self._logprobs_TV(response)
+            return self._grouped(responses, frozen=True)
 
     def logprobs(self, response: Response, adapter: Tensors | None) -> Tensor:
         """[T] without gradient, of the response's own tokens, under `adapter` (None: adapter off)."""
         if adapter is None:
-            logprobs_TV = self.teacher(response)
+            (logprobs_TV,) = self.base([response])
         else:
             with torch.no_grad(), self._swapped(adapter):
-                logprobs_TV = self._logprobs_TV(response)
+                (logprobs_TV,) = self._pass([response])
         return logprobs_TV.gather(-1, response.response_ids_T.long()[:, None])[:, 0]
 
     def backward(self, loss: Tensor) -> None:
@@ -139,11 +154,30 @@ class TorchBackend:
                 self._optimizer.state[weight] = {key: state[saved].clone() for key, saved in moments.items()}
         torch.set_rng_state(state[_RANDOM])
 
-    def _logprobs_TV(self, response: Response) -> Tensor:
-        ids = torch.cat((response.prompt_ids_P, response.response_ids_T)).long()[None]
-        num_kept = len(response.response_ids_T) + 1  # the logits before a token say what it was drawn from
-        logits = self._model(input_ids=ids, logits_to_keep=num_kept, use_cache=False).logits[0, :-1]
-        return torch.log_softmax(logits.float() / response.temperature, dim=-1)
+    def _grouped(self, responses: Sequence[Response], *, frozen: bool) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        for group in self.groups(responses, frozen=frozen):
+            found |= zip(group, self._pass([responses[number] for number in group]), strict=True)
+        return [found[number] for number in range(len(responses))]
+
+    def _pass(self, responses: Sequence[Response]) -> list[Tensor]:
+        """[T, V] of each response, all in one row. Legend: R response tokens of all."""
+        tree = PrefixTree.of([_sequence(response) for response in responses])
+        lengths = [len(response.response_ids_T) for response in responses]
+        # The logits before a token say what it was drawn from.
+        before = [places_L[-length - 1 : -1] for places_L, length in zip(tree.places_SL, lengths, strict=True)]
+        answer = self._model(
+            input_ids=tree.ids_N[None],
+            position_ids=tree.depths_N[None],
+            attention_mask=None if tree.sees_NN is None else _additive(tree.sees_NN)[None, None],
+            logits_to_keep=torch.cat(before),
+            use_cache=False,
+        )
+        logits_RV: Tensor = answer.logits[0].float()
+        temperatures = torch.tensor([response.temperature for response in responses])
+        # In place: over a vocabulary of 50,000 a copy of [R, V] is 200 kB for each response token.
+        logits_RV.div_(temperatures.repeat_interleave(torch.tensor(lengths))[:, None])
+        return list(torch.split(torch.log_softmax(logits_RV, dim=-1), lengths))
 
     @contextmanager
     def _swapped(self, adapter: Tensors) -> Iterator[None]:
@@ -165,6 +199,15 @@ class TorchBackend:
                 "The checkpoint's adapter has another rank or other layers than trainer.lora_rank and "
                 "trainer.lora_targets say: set them back, or start a policy of another name."
             )
+
+
+def _sequence(response: Response) -> Tensor:
+    return torch.cat((response.prompt_ids_P, response.response_ids_T))
+
+
+def _additive(sees_NN: Tensor) -> Tensor:
+    """What attention adds to its scores. Made once: from a bool every layer would make its own."""
+    return torch.zeros(sees_NN.shape).masked_fill_(~sees_NN, float("-inf"))
 
 
 def _file_name(name: str) -> str:

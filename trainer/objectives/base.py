@@ -1,7 +1,8 @@
-"""`Objective`: what a training method is to the loop: two questions and one function of tensors.
+"""`Objective`: what a training method is to the loop: which passes it reads, what a turn is worth, and its terms.
 
-Owns the contract between loop and methods. The loop brings each turn as `TurnTensors`, the objective answers one loss
-per response token, the loop makes the mean over a turn's tokens and then over turns. It never looks inside a method.
+Owns the contract between loop and methods. Per batch the loop tells the objective what is known of each turn
+(`Signals`), runs the passes that it asks for, and brings each turn as `TurnTensors`; the objective answers one loss per
+response token, the loop makes the mean over a turn's tokens and then over turns. It never looks inside a method.
 
 Legend: T response tokens, V vocabulary, H hints. All log-probs are natural logarithms (nats) at the recorded
 temperature, so the student's and the engine's are those of the same distribution.
@@ -10,12 +11,29 @@ temperature, so the student's and the engine's are those of the same distributio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:  # settings are read by commands that must not wait for torch
     from collections.abc import Sequence
 
     from torch import Tensor
+
+# student: the trained policy, with gradient. teacher: the frozen base, once per hinted prompt. reference: the frozen
+# base on the turn's own prompt. retry: the trained policy, with gradient, saying this response to the prompt whose
+# first answer the user corrected.
+Pass = Literal["student", "teacher", "reference", "retry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What is known of a turn before any pass."""
+
+    has_hints: bool
+    reward: float | None  # None: the verdict does not reward
+    is_retry: bool = False  # an accepted answer to a question whose first answer was corrected
+    outcome: float | None = None  # of the whole episode, from a verifier
+    group_id: str | None = None  # siblings of one task
+    step: int | None = None  # position in the episode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,17 +41,20 @@ class TurnTensors:
     """One turn as an objective sees it. Row t of every tensor is about response token t."""
 
     student_logprobs_TV: Tensor  # float32 with gradient, log_softmax(logits / temperature) of the trained policy
-    teacher_logprobs_HTV: Sequence[Tensor]  # H tensors [T, V], no gradient: the frozen base reading hint h
     response_ids_T: Tensor  # int64
     engine_logprobs_T: Tensor  # float32, no gradient, as recorded when the token was drawn
+    staleness_T: Tensor  # int64, versions between the one that drew the token and the one that trains
     mask_T: Tensor  # bool, False where a token must not train
-    reward: float | None  # None: the verdict does not reward
-    mean_reward: float = 0.0  # over the rewarded turns of the batch: what an objective may measure this one against
+    advantage: float | None  # of the whole turn, from `Objective.advantages`; None: nothing to reward
+    teacher_logprobs_HTV: Sequence[Tensor] = ()  # H tensors [T, V], no gradient: the frozen base reading hint h
+    num_hint_tokens: Sequence[int] = ()  # H lengths of the hinted prompts, for rules that choose by length
+    reference_logprobs_TV: Tensor | None = None  # no gradient: the frozen base without a hint
+    retry_logprobs_TV: Tensor | None = None  # with gradient: the trained policy on the corrected turn's prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenTerms:
-    """What a turn costs: `loss_T` float32 with gradient, exactly 0 where masked; metrics are means over its tokens."""
+    """What a turn costs: `loss_T` float32 with gradient, exactly 0 where a token does not train; metrics are means."""
 
     loss_T: Tensor
     metrics: dict[str, float]
@@ -46,11 +67,14 @@ class Objective(Protocol):
     def name(self) -> str:
         """The method's name in settings and in CheckpointPublished."""
 
-    def trains(self, *, has_hints: bool, reward: float | None) -> bool:
-        """Whether a turn with these signals can move the weights at all."""
+    def passes(self, signals: Signals) -> frozenset[Pass]:
+        """The forward passes that `terms` reads for such a turn; empty where the method has no term for it."""
 
-    def needs_teacher(self, *, has_hints: bool, reward: float | None) -> bool:
-        """Whether `terms` reads the teacher; each hint costs one forward pass."""
+    def advantages(self, turns: Sequence[Signals], past_rewards: Sequence[float]) -> list[float | None]:
+        """What each turn of a batch is worth, seen beside the others.
+
+        Args:    past_rewards: mean reward of each earlier batch, oldest first.
+        """
 
     def terms(self, turn: TurnTensors) -> TokenTerms:
         """The loss of each response token of one turn."""

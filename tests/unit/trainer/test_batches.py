@@ -49,6 +49,13 @@ def test_a_turn_holds_exactly_what_the_sample_said() -> None:
     assert (origin.episode_id, origin.group_id, origin.step) == ("ep", "g", 2)
 
 
+def test_the_teachers_read_the_example_first() -> None:
+    built = sample(hints=("a", "b"), teacher_prompt_ids=((3, 4), (5,)), example_ids=(1, 2))
+    (turn,) = read_turns(table_of(built))
+    assert [hinted.prompt_ids_P.tolist() for hinted in turn.teachers] == [[1, 2, 3, 4], [1, 2, 5]]
+    assert turn.response.prompt_ids_P.tolist() == list(built.prompt_ids)
+
+
 def test_tokens_are_views_into_the_record_that_kafka_delivered() -> None:
     value = recorded_batch([sample(), sample()]).value
     start = pa.py_buffer(value).address

@@ -1,17 +1,22 @@
 """One optimizer step on a tiny real model: whose mean it follows, what it measures, what it refuses."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 
 from schemas.errors import CheckpointInvalidError
+from schemas.events import VersionSpan
 from streams.codec import decode_batch
 from tests.unit.trainer.builders import recorded_batch, sample
 from trainer.backends.base import Tensors
 from trainer.backends.torch import TorchBackend
 from trainer.batches import Turn, read_turns
-from trainer.objectives.base import TokenTerms, TurnTensors
+from trainer.objectives.base import Objective, Pass, Signals, TokenTerms, TurnTensors
+from trainer.objectives.binary_rl import BinaryRL
+from trainer.objectives.grpo import GRPO
+from trainer.objectives.hindsight import Hindsight
 from trainer.objectives.hybrid import Hybrid
 from trainer.parity import Parity
 from trainer.step import StepReport, train_step
@@ -22,11 +27,11 @@ class Likelihood:
 
     name = "likelihood"
 
-    def trains(self, *, has_hints: bool, reward: float | None) -> bool:
-        return True
+    def passes(self, signals: Signals) -> frozenset[Pass]:
+        return frozenset({"student"})
 
-    def needs_teacher(self, *, has_hints: bool, reward: float | None) -> bool:
-        return False
+    def advantages(self, turns: Sequence[Signals], past_rewards: Sequence[float]) -> list[float | None]:
+        return [None for _ in turns]
 
     def terms(self, turn: TurnTensors) -> TokenTerms:
         assert list(turn.teacher_logprobs_HTV) == []
@@ -53,9 +58,25 @@ def turns_of(*versions: int, num_tokens: int = 6) -> list[Turn]:
     return list(read_turns(decode_batch(recorded_batch(samples).value)[1]))
 
 
-def step(backend: TorchBackend, turns: list[Turn], version: int = 0, history: History | None = None) -> StepReport:
-    parity = Parity(backend, history or History({}))
-    return train_step(backend, Likelihood(), parity, turns, version=version, before_pass=lambda: None)
+def step(
+    backend: TorchBackend,
+    turns: list[Turn],
+    objective: Objective | None = None,
+    *,
+    version: int = 0,
+    history: History | None = None,
+    past_rewards: Sequence[float] = (),
+    before_pass: Callable[[], None] = lambda: None,
+) -> StepReport:
+    return train_step(
+        backend,
+        objective or Likelihood(),
+        Parity(backend, history or History({})),
+        turns,
+        version=version,
+        past_rewards=past_rewards,
+        before_pass=before_pass,
+    )
 
 
 def test_the_loss_is_the_mean_over_turns_of_the_mean_over_tokens(backend: TorchBackend) -> None:
@@ -111,14 +132,13 @@ def test_nothing_is_compared_where_the_weights_that_acted_are_gone(backend: Torc
 def test_a_turn_with_an_infinite_loss_is_rejected_and_does_not_touch_the_others(backend: TorchBackend) -> None:
     good, bad = turns_of(0, 0)
     bad = replace(bad, reward=-1.0, engine_logprobs_T=torch.full((6,), -1e4))  # ratio e^10000
-    parity = Parity(backend, History({}))
-    report = train_step(backend, Hybrid(), parity, [good, bad], version=0, before_pass=lambda: None)
+    report = step(backend, [good, bad], Hybrid())
     assert report.trained == (good,)
     assert [rejected.turn for rejected in report.rejected] == [bad]
     assert report.metrics["num_turns"] == 1
     assert all(torch.isfinite(weight).all() for weight in backend.adapter().values())
     weights = backend.adapter()
-    none = train_step(backend, Hybrid(), parity, [bad], version=0, before_pass=lambda: None)
+    none = step(backend, [bad], Hybrid(baseline="none"))
     assert (none.trained, none.metrics) == ((), {})
     assert all(torch.equal(weights[name], weight) for name, weight in backend.adapter().items())
 
@@ -131,16 +151,56 @@ def test_a_step_that_is_abandoned_between_turns_has_moved_nothing(backend: Torch
             raise reason
 
     with pytest.raises(KeyboardInterrupt):
-        train_step(
-            backend, Likelihood(), Parity(backend, History({})), turns_of(0, 0), version=0, before_pass=before_pass
-        )
+        step(backend, turns_of(0, 0), before_pass=before_pass)
     assert all(torch.equal(weights[name], weight) for name, weight in backend.adapter().items())
 
 
 def test_rewards_and_teachers_reach_the_objective(backend: TorchBackend) -> None:
     rewarded, unjudged = turns_of(0, 0)
     turns = [replace(rewarded, reward=-1.0), replace(unjudged, reward=None)]
-    parity = Parity(backend, History({}))
-    metrics = train_step(backend, Hybrid(), parity, turns, version=0, before_pass=lambda: None).metrics
+    metrics = step(backend, turns, Hybrid()).metrics
     assert metrics["reward_mean"] == -1.0
     assert {"rl_loss", "opd_loss", "hint_overlap", "clip_fraction", "grad_norm"} <= metrics.keys()
+
+
+def test_the_retry_pass_reads_the_response_under_the_corrected_prompt(backend: TorchBackend) -> None:
+    retried = sample(reward=None, hints=(), teacher_prompt_ids=(), retry_prompt_ids=(7, 8, 9))
+    (turn,) = read_turns(decode_batch(recorded_batch([retried]).value)[1])
+    asked = replace(turn.response, prompt_ids_P=torch.tensor([7, 8, 9]))
+    wanted_TV, first_TV = backend.base([turn.response, asked])  # a fresh adapter changes nothing
+    expected = float((wanted_TV.exp() * (wanted_TV - first_TV)).sum(-1).mean())
+    metrics = step(backend, [turn], Hindsight(retry_weight=2)).metrics
+    assert metrics["retry_loss"] == pytest.approx(expected, abs=1e-5)
+    assert metrics["loss"] == pytest.approx(2 * expected, abs=1e-5)
+
+
+def test_the_reference_pass_is_the_frozen_base(backend: TorchBackend) -> None:
+    (turn,) = turns_of(0)
+    held = BinaryRL(kl_weight=1.0)
+    assert step(backend, [turn], held).metrics["kl_loss"] == 0.0
+    step(backend, turns_of(0, 0))
+    assert step(backend, [turn], held).metrics["kl_loss"] > 1e-4
+
+
+def test_earlier_batches_reach_a_running_baseline(backend: TorchBackend) -> None:
+    (turn,) = turns_of(0)
+    running = BinaryRL(baseline="running")
+    assert step(backend, [turn], running, past_rewards=[1.0, 1.0]).metrics["grad_norm"] == 0.0
+    assert step(backend, [turn], running, past_rewards=[1.0, -1.0]).metrics["grad_norm"] > 0.0
+
+
+def test_siblings_of_a_batch_are_seen_together(backend: TorchBackend) -> None:
+    siblings = [sample(reward=reward, group_id="task", step=0) for reward in (1.0, -1.0)]
+    turns = list(read_turns(decode_batch(recorded_batch(siblings).value)[1]))
+    turns = [replace(turn, engine_logprobs_T=backend.logprobs(turn.response, None)) for turn in turns]
+    metrics = step(backend, turns, GRPO()).metrics
+    assert (metrics["loss"], metrics["zero_advantage"]) == (pytest.approx(0.0, abs=1e-5), 0.0)
+    assert metrics["grad_norm"] > 0.0
+    assert step(backend, turns[:1], GRPO()).metrics["zero_advantage"] == 1.0
+
+
+def test_tokens_of_an_older_version_are_known_as_such(backend: TorchBackend) -> None:
+    spans = (VersionSpan(version=1, start=0, end=2), VersionSpan(version=5, start=2, end=6))
+    (turn,) = read_turns(decode_batch(recorded_batch([sample(token_versions=spans)]).value)[1])
+    metrics = step(backend, [turn], BinaryRL(stale="drop", stale_bound=3), version=5).metrics
+    assert metrics["stale_dropped"] == pytest.approx(2 / 6)
