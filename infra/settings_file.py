@@ -83,35 +83,46 @@ def _put(table: Table, path: tuple[str, ...], value: Any, origin: str) -> None:
 
 
 def _setting_path(error: ErrorDetails) -> tuple[str, ...]:
-    return tuple(str(part) for part in error["loc"])
+    return _located(error)[0]
+
+
+def _located(error: ErrorDetails) -> tuple[tuple[str, ...], type[BaseModel] | None]:
+    """The path of a setting, and the table that holds it; None below a single setting.
+
+    Where a table is one of several kinds, pydantic adds the chosen kind's name to the path: that is nobody's key.
+    """
+    path: list[str] = []
+    holder: type[BaseModel] | None = None
+    kinds: list[type[BaseModel]] = [Settings]
+    for part in map(str, error["loc"]):
+        if len(kinds) > 1:
+            kinds = [kind for kind in kinds if kind.model_fields["name"].default == part]
+            continue
+        holder = kinds[0] if kinds else None
+        field = holder.model_fields.get(part) if holder else None
+        kinds = _kinds(field.annotation) if field else []
+        path.append(part)
+    return tuple(path), holder
+
+
+def _kinds(annotation: Any) -> list[type[BaseModel]]:
+    """The kinds of table that a setting may be: of `Table | None`, of a choice by name, of neither."""
+    if isinstance(annotation, type):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [kind for part in get_args(annotation) for kind in _kinds(part)]
 
 
 def _sentence(error: ErrorDetails, origin: str) -> str:
-    path = _setting_path(error)
+    path, table = _located(error)
     setting = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"{origin}: there is no setting {setting}; {_suggestion(path)}"
+        return f"{origin}: there is no setting {setting}; {_suggestion(path, table)}"
     problem = error["msg"][0].lower() + error["msg"][1:]
     return f"{origin}: {setting} is {error['input']!r}, but {problem}; change it."
 
 
-def _suggestion(path: tuple[str, ...]) -> str:
-    known = _known_keys(path[:-1])
+def _suggestion(path: tuple[str, ...], table: type[BaseModel] | None) -> str:
+    known = list(table.model_fields) if table else []
     close = difflib.get_close_matches(path[-1], known, n=1)
     prefix = "".join(f"{name}." for name in path[:-1])
     return f"did you mean {prefix}{close[0]}?" if close else f"known here are {', '.join(sorted(known))}."
-
-
-def _known_keys(path: tuple[str, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for name in path:
-        annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        models = [kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)]
-        if not models:
-            return []
-        model = models[0]
-    return list(model.model_fields)
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.demo.user import Tally
-from infra.demo.watch import Observed
+from infra.watch import Observed
 
 RECENT_ANSWERS = 24  # enough that one answer does not swing the figure, few enough to show the trend
 LINE_EVERY_S = 15.0

@@ -6,8 +6,6 @@ advanced, held-out compliance rose enough, and no request failed.
 
 import asyncio
 import contextlib
-import secrets
-import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,13 +18,12 @@ from infra.demo.display import LinePrinter, table
 from infra.demo.evaluate import Evaluation, evaluate
 from infra.demo.report import Findings, print_log, print_verdict
 from infra.demo.user import ScriptedUser, Tally
-from infra.demo.watch import Observed, watch
+from infra.fresh import empty, fresh
 from infra.home import Home
 from infra.prepare import prepare
-from infra.run_file import RunFile
 from infra.settings import Settings
 from infra.stack import Report, Stack, running_stack
-from schemas.errors import FatalError
+from infra.watch import Observed, watching
 
 NUM_USERS = 12  # talking at once: the engine writes faster side by side, and each more makes samples staler
 NUM_UPDATES = 6  # versions to learn before the second measurement
@@ -69,31 +66,19 @@ def run_demo(settings: Settings, *, seed: int) -> int:
     def report(line: str) -> None:
         console.print(f"[{time.monotonic() - started_s:4.0f} s] {line}", highlight=False, markup=False)
 
-    prepared = prepare(settings, report).settings
-    home = Home(settings.home / "demo")
-    if RunFile(home).is_held():
-        raise FatalError(f"A demo is already running in {home.root}: wait for it, or end it with Ctrl-C.")
-    shutil.rmtree(home.root, ignore_errors=True)
+    own = demo_settings(prepare(settings, report).settings, seed)
+    empty(Home(own.home), "demo")
     try:
-        return asyncio.run(_run(demo_settings(prepared, home, seed), seed, console, report))
+        return asyncio.run(_run(own, seed, console, report))
     except KeyboardInterrupt:
         report("stopped")
         return 1
 
 
-def demo_settings(prepared: Settings, home: Home, seed: int) -> Settings:
+def demo_settings(prepared: Settings, seed: int) -> Settings:
     """The settings of one demo, whose log is empty: its version 0 is the base model."""
-    kafka = prepared.kafka
-    if kafka.bootstrap_servers is not None:  # a broker that keeps its topics between two demos
-        kafka = kafka.model_copy(update={"topic_prefix": f"{kafka.topic_prefix}demo-{secrets.token_hex(4)}."})
-    return prepared.model_copy(
-        update={
-            "home": home.root,
-            "runtime_home": prepared.runtime_home or prepared.home,
-            "kafka": kafka,
-            "trainer": prepared.trainer.model_copy(update={"seed": seed}),
-        }
-    )
+    own = fresh(prepared, "demo")
+    return own.model_copy(update={"trainer": own.trainer.model_copy(update={"seed": seed})})
 
 
 async def _run(settings: Settings, seed: int, console: Console, report: Report) -> int:
@@ -126,17 +111,10 @@ async def _run(settings: Settings, seed: int, console: Console, report: Report) 
 
 @contextlib.asynccontextmanager
 async def _stage(stack: Stack, console: Console, seed: int) -> AsyncIterator[_Stage]:
-    observed, tally = Observed(), Tally()
-    watcher = asyncio.create_task(watch(stack.kafka, observed))
     # No retries by the SDK: a failed request must show as one.
     client = openai.AsyncOpenAI(base_url=f"{stack.gateway_url}/v1", api_key="none", max_retries=0, timeout=300.0)
-    try:
-        yield _Stage(stack, client, observed, tally, console, seed)
-    finally:
-        watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watcher
-        await client.close()
+    async with client, watching(stack.kafka, stack.settings.processors.batch_size) as observed:
+        yield _Stage(stack, client, observed, Tally(), console, seed)
 
 
 async def _measure(stage: _Stage) -> Evaluation:

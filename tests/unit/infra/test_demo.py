@@ -1,23 +1,16 @@
 """The demo's own logic: the rule, the user, the verdict on itself. The real run is `make demo`."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import httpx
 import openai
 import pytest
 
 from infra.demo.display import rows
 from infra.demo.evaluate import Evaluation
-from infra.demo.job import demo_settings
 from infra.demo.questions import ASKED, HELD_OUT
 from infra.demo.report import Findings
 from infra.demo.user import COMPLAINTS, ScriptedUser, Tally, follows_rule
-from infra.demo.watch import Observed
-from infra.home import Home
-from infra.settings import Settings
+from infra.watch import Observed
 from schemas import events as e
-from streams.config import KafkaConfig
 from tests.example_events import EXAMPLES
 
 LIST = "Here are some tips:\n\n1. Go to bed early\n2. Avoid coffee"
@@ -114,49 +107,8 @@ def test_an_unanswered_held_out_question_counts_as_not_following_the_rule() -> N
     assert Evaluation(answers={HELD_OUT[0]: PROSE}, failures=("away",) * 31).compliance == 1 / 32
 
 
-def batch(*actions: str) -> e.BatchSealed:
-    return e.BatchSealed(
-        id=f"batch of {actions}",
-        time_ms=0,
-        policy="assistant",
-        samples_partition=0,
-        first_offset=0,
-        last_offset=len(actions) - 1,
-        sample_ids=tuple(f"sample of {action}" for action in actions),
-        action_ids=actions,
-    )
-
-
-def skip(action: str, stage: str) -> e.TurnSkipped:
-    return e.TurnSkipped(
-        id=f"skip of {action}", time_ms=0, policy="assistant", action_id=action, reason="rejected", stage=stage
-    )
-
-
-def test_a_batch_that_makes_no_version_does_not_wait_for_ever() -> None:
-    observed = Observed()
-    for event in (batch("a", "b"), batch("c"), skip("c", "join"), skip("a", "trainer")):
-        observed.see(event, "any")
-    assert observed.waiting_for_training == 2
-    observed.see(skip("b", "trainer"), "skips")
-    assert observed.waiting_for_training == 1
-    (checkpoint,) = [event for event in EXAMPLES if isinstance(event, e.CheckpointPublished)]
-    observed.see(replace(checkpoint, action_ids=("c", "d")), "checkpoints")
-    assert observed.waiting_for_training == 0
-    observed.see(batch("d"), "batches")  # topics are read side by side
-    assert observed.waiting_for_training == 0
-
-
-def test_each_demo_on_a_broker_that_stays_has_a_log_of_its_own() -> None:
-    ours, theirs = Settings(), Settings(kafka=KafkaConfig(bootstrap_servers="b:1", topic_prefix="team."))
-    assert demo_settings(ours, Home(Path("demo")), 3).kafka == ours.kafka
-    prefixes = {demo_settings(theirs, Home(Path("demo")), 3).kafka.topic_prefix for _ in range(3)}
-    assert len(prefixes) == 3
-    assert all(prefix.startswith("team.demo-") and prefix.endswith(".") for prefix in prefixes)
-
-
 def test_the_display_counts_each_kind_of_event() -> None:
-    observed = Observed()
+    observed = Observed(batch_size=8)
     for event in EXAMPLES:
         observed.see(event, "checkpoints" if isinstance(event, e.CheckpointPublished) else "other")
     shown = dict(rows(observed, Tally(answers=[True, False])))
