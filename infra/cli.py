@@ -187,6 +187,76 @@ def serve(settings: Settings, rounds: int, max_tokens: int, as_json: bool) -> in
     return show_serve(settings, rounds=rounds, max_tokens=max_tokens, as_json=as_json)
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def train(settings: Settings, as_json: bool) -> int:
+    """An optimizer step on a 10-turn conversation: shared prefixes, turn by turn, and TRL's GRPO. Needs no stack."""
+    from infra.commands.bench import show_train
+
+    return show_train(settings, report, as_json=as_json)
+
+
+@nextstate.group()
+def experiment() -> None:
+    """Which method learns fastest, measured on simulated users."""
+
+
+@experiment.command()
+@click.option("--methods", help="Names with commas, see infra/experiment/methods.py.  [default: those of the table]")
+@click.option("--seeds", default="0-4", show_default=True, help="A range, or numbers with commas.")
+@click.option(
+    "--mode",
+    type=click.Choice(["joint", "apart"]),
+    default="joint",
+    show_default=True,
+    help="One policy for all users, or one each.",
+)
+@click.option(
+    "--cap",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=3),
+    help="Most sessions per user; the paper's is 72.",
+)
+@click.option("--live", is_flag=True, help="Through a whole stack, with Kafka and SGLang; one run at a time.")
+@click.option("--jobs", default=2, show_default=True, type=click.IntRange(min=1), help="Runs side by side.")
+@click.option(
+    "--out",
+    default="experiments/users",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where runs, table and curves go.",
+)
+@click.option("--questions", type=click.Path(path_type=Path), help="JSON lines with `question`, asked by all users.")
+@click.option("--run-only", metavar="ID", help="One run, in this process: METHOD.joint.SEED, say.")
+@configured
+def users(
+    settings: Settings,
+    *,
+    methods: str | None,
+    seeds: str,
+    mode: str,
+    live: bool,
+    run_only: str | None,
+    jobs: int,
+    cap: int,
+    out: Path,
+    questions: Path | None,
+) -> int:
+    """How many sessions until three users are satisfied three times in a row. Resumes; needs no running stack."""
+    from infra.commands.experiment import run_single, run_users, wanted_runs
+    from infra.experiment.methods import IN_TABLE
+    from infra.experiment.run import RunSettings
+    from infra.experiment.run_log import RunId
+
+    shared = RunSettings(cap=cap, out=out, questions=questions)
+    if run_only is not None:
+        return run_single(settings, RunId.parse(run_only), shared, report)
+    run_ids = wanted_runs(methods or ",".join(IN_TABLE), seeds, mode, live=live)
+    return run_users(settings, run_ids, shared, jobs=jobs, report=report)
+
+
 @nextstate.command()
 @configured
 def prepare(settings: Settings) -> None:
