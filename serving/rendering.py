@@ -21,7 +21,7 @@ from serving.chat_template import read_chat_template, template_environment
 from serving.model_folder import no_model_folder, vocab_size
 from serving.tool_calls import TOOL_CALL_OPEN, split_tool_calls
 
-HINT_MARK = "I have told you before:"  # the small model follows a hint so introduced twice as often as one in brackets
+HINT_MARK = "I have told you before:"  # the small model follows it 1.3 to 3 times as often as one in brackets
 _TOOLS_TEMPLATE = Path(__file__).parent / "templates" / "hermes_tools.jinja"
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from infra.experiment.methods import Source
+from processors.chain import whole_prompt
 from processors.emit import Emission
 from processors.ports import Renderer
 from schemas.events import ActionTaken, SampleBuilt
-from schemas.prompt import Resolved, resolve
+from schemas.prompt import Resolved
 from streams.memory import MemoryLog
 from streams.topics import ACTIONS
 
@@ -37,15 +38,12 @@ class StandingHints:
         hint = self._last.get(sample.subject)
         if sample.hints or hint is None:
             return sample
-        action, prompt = self._whole(sample.action_id)
+        actions = {event.id: event for event in self._log.events(ACTIONS) if isinstance(event, ActionTaken)}
+        action = actions[sample.action_id]
+        prompt = whole_prompt(action, actions.get)
+        assert isinstance(prompt, Resolved)  # the sample was built from it
         ids = self._renderer.teacher_prompt_ids(prompt.messages, action.tools, action.template_arguments, hint)
         return replace(sample, hints=(hint,), teacher_prompt_ids=(ids,))
-
-    def _whole(self, action_id: str) -> tuple[ActionTaken, Resolved]:
-        action = next(event for event in self._log.events(ACTIONS) if event.id == action_id)
-        assert isinstance(action, ActionTaken)  # the topic holds nothing else
-        base = None if action.base_action_id is None else self._whole(action.base_action_id)[1]
-        return action, resolve(action, base)
 
 
 class Enriched:
