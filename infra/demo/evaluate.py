@@ -50,6 +50,7 @@ async def evaluate(client: openai.AsyncOpenAI, model: str, progress: Callable[[i
                     client,
                     model,
                     [{"role": "user", "content": question}],
+                    user="held-out",
                     temperature=0.0,
                     max_tokens=MAX_ANSWER_TOKENS,
                     headers=SIDE_TURN,

@@ -1,11 +1,11 @@
 """The scripted user: asks everyday questions, complains about formatting, thanks or moves on otherwise.
 
-It owns the rule (plain sentences: no lists, bold or headings) and the wordings. The system never sees the rule: it
-reads only what this user says, through the unmodified `openai` SDK, streaming, without extra headers.
+It is the student of infra/experiment: the same rule (plain sentences: no lists, bold or headings) and wordings. The
+system never sees the rule: it reads only what this user says, through the unmodified `openai` SDK, streaming, without
+extra headers.
 """
 
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,42 +13,19 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 
 from infra.demo.questions import ASKED
+from infra.experiment.rules import is_plain
+from infra.experiment.wordings import COMPLAINTS, THANKS
 
-FORMATTING = re.compile(r"\*\*|^\s*(?:[-*+•]|\d+[.)])\s|^\s*#+\s", re.MULTILINE)
 MAX_ANSWER_TOKENS = 72  # lists start within the first 40 tokens of this model's answers; more costs only time
 MAX_CLOSING_TOKENS = 16  # the reply to "thanks, bye" interests nobody
 MOVES_ON_SHARE = 0.3  # of satisfied users, those who ask something else instead of leaving
 
-COMPLAINTS = (
-    "Please don't use lists or bold text, just write plain sentences.",
-    "No bullet points, no numbered lists. Plain prose please.",
-    "I asked for an answer in normal sentences, not a list with bold headings.",
-    "Stop formatting. Write it as plain text in a paragraph.",
-    "Not another list! Please answer in ordinary sentences, like a person talking.",
-    "That is hard to read. Drop the bullets and the headings and write one plain paragraph.",
-    "I don't want markdown. Please rewrite this as simple running text.",
-    "Can you rewrite that without numbering it? Just plain sentences, no list.",
-    "Ugh, bullets again. I only want a short paragraph in plain words.",
-    "This is wrong for me: I can't read lists here. Use full sentences in one paragraph.",
-    "You keep giving me lists. Write normal prose without bold or numbers.",
-    "Too much formatting. Please just tell me in plain sentences.",
-)
-THANKS = (
-    "Thanks, that's exactly what I needed.",
-    "Perfect, thank you!",
-    "Great, thanks a lot.",
-    "That was really helpful, thank you.",
-    "Lovely answer, thanks!",
-    "Thank you, very clear.",
-    "Nice, that helps a lot. Thanks.",
-    "Exactly what I was looking for, thank you so much.",
-)
 BRIDGES = ("Thanks, that helps!", "Great, thank you.", "Perfect, that is clear.", "Very good, thanks.")
 
 
 def follows_rule(answer: str) -> bool:
     """Whether an answer is plain sentences: no list items, bold text or headings."""
-    return FORMATTING.search(answer) is None
+    return is_plain(answer, num_tokens=0)
 
 
 @dataclass(slots=True)
@@ -66,6 +43,7 @@ async def ask(
     model: str,
     messages: list[ChatCompletionMessageParam],
     *,
+    user: str,
     temperature: float,
     max_tokens: int,
     headers: dict[str, str] | None = None,
@@ -77,6 +55,7 @@ async def ask(
         temperature=temperature,
         max_tokens=max_tokens,
         stream=True,
+        user=user,
         extra_headers=headers,
     )
     pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
@@ -84,14 +63,17 @@ async def ask(
 
 
 class ScriptedUser:
-    """One person with a rule in mind. Many run at once, each with its own random source."""
+    """One person with a rule in mind. Many run at once, each with a name, and all that it draws from (seed, name)."""
 
-    def __init__(self, client: openai.AsyncOpenAI, model: str, temperature: float, tally: Tally, seed: str) -> None:
+    def __init__(
+        self, client: openai.AsyncOpenAI, model: str, temperature: float, tally: Tally, *, name: str, seed: int
+    ) -> None:
         self._client = client
+        self._name = name
         self._model = model
         self._temperature = temperature
         self._tally = tally
-        self._random = random.Random(seed)
+        self._random = random.Random(f"{seed}/{name}")
         self._questions = self._endless_questions()
 
     def _endless_questions(self) -> Iterator[str]:
@@ -117,14 +99,19 @@ class ScriptedUser:
         self._tally.answers.append(good)
         if good:
             return True
-        messages.append({"role": "user", "content": self._random.choice(COMPLAINTS)})
+        messages.append({"role": "user", "content": self._random.choice(COMPLAINTS["student"])})
         return follows_rule(await self._say(messages, MAX_ANSWER_TOKENS))
 
     async def _say(self, messages: list[ChatCompletionMessageParam], max_tokens: int) -> str:
         self._tally.requests += 1
         try:
             answer = await ask(
-                self._client, self._model, messages, temperature=self._temperature, max_tokens=max_tokens
+                self._client,
+                self._model,
+                messages,
+                user=self._name,
+                temperature=self._temperature,
+                max_tokens=max_tokens,
             )
         except openai.OpenAIError as error:
             self._tally.failures.append(str(error))

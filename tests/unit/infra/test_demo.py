@@ -8,7 +8,8 @@ from infra.demo.display import rows
 from infra.demo.evaluate import Evaluation
 from infra.demo.questions import ASKED, HELD_OUT
 from infra.demo.report import Findings
-from infra.demo.user import COMPLAINTS, ScriptedUser, Tally, follows_rule
+from infra.demo.user import ScriptedUser, Tally, follows_rule
+from infra.experiment.wordings import COMPLAINTS
 from infra.watch import Observed
 from schemas import events as e
 from tests.example_events import EXAMPLES
@@ -40,32 +41,36 @@ class Policy:
         self.answers = list(answers)
         self.asked: list[str] = []
         self.headers: list[httpx.Headers] = []
+        self.users: set[str] = set()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         import orjson
 
-        self.asked.append(orjson.loads(request.content)["messages"][-1]["content"])
+        body = orjson.loads(request.content)
+        self.asked.append(body["messages"][-1]["content"])
+        self.users.add(body["user"])
         self.headers.append(request.headers)
         chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
         delta = {"index": 0, "delta": {"content": self.answers.pop(0)}, "finish_reason": "stop"}
-        body = b"data: " + orjson.dumps({**chunk, "choices": [delta]}) + b"\n\ndata: [DONE]\n\n"
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+        answer = b"data: " + orjson.dumps({**chunk, "choices": [delta]}) + b"\n\ndata: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=answer)
 
 
-async def converse(policy: Policy, seed: str) -> Tally:
+async def converse(policy: Policy) -> Tally:
     transport = httpx.AsyncClient(transport=httpx.MockTransport(policy))
     async with openai.AsyncOpenAI(base_url="http://policy/v1", api_key="none", http_client=transport) as client:
         tally = Tally()
-        await ScriptedUser(client, "m", 0.7, tally, seed).converse()
+        await ScriptedUser(client, "m", 0.7, tally, name="ada", seed=0).converse()
         return tally
 
 
 async def test_an_unhappy_user_complains_once_and_says_nothing_of_the_rule_in_any_header() -> None:
     policy = Policy(LIST, LIST)
-    tally = await converse(policy, "0")
+    tally = await converse(policy)
     assert policy.asked[0] in ASKED
     assert policy.asked[1:] == [policy.asked[1]]
-    assert policy.asked[1] in COMPLAINTS
+    assert policy.asked[1] in COMPLAINTS["student"]
+    assert policy.users == {"ada"}
     assert tally.answers == [False]
     assert not [
         name for headers in policy.headers for name in headers if name.startswith("x-") and "stainless" not in name
@@ -74,10 +79,10 @@ async def test_an_unhappy_user_complains_once_and_says_nothing_of_the_rule_in_an
 
 async def test_a_happy_user_thanks_or_asks_on() -> None:
     policy = Policy(*[PROSE] * 50)
-    tally = await converse(policy, "0")
+    tally = await converse(policy)
     assert all(tally.answers)
     assert tally.requests == len(tally.answers) + 1  # the last request is the thanks
-    assert not set(policy.asked) & set(COMPLAINTS)
+    assert not set(policy.asked) & set(COMPLAINTS["student"])
 
 
 def findings(before: int, after: int, *, version: int = 3, failures: tuple[str, ...] = ()) -> Findings:
