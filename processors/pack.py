@@ -19,7 +19,7 @@ from streams.recorded import Recorded
 from streams.topics import MAX_RECORD_BYTES
 
 STAGE = "pack"
-VERSION = "1"
+VERSION = "2"  # with examples
 BYTES_PER_TOKEN = 8  # id and log-prob, 4 bytes each
 BYTES_PER_SPAN = 12
 ROOM_BYTES = 4096  # a sample's other columns, generously

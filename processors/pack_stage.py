@@ -43,7 +43,7 @@ class PackStage:
         self._open: dict[Place, OpenBatch] = {}
         # Samples in a batch: the offset of its record while the batch is open, None once it is sealed.
         self._packed: MutableMapping[str, int | None] = FIFOCache(MAX_REMEMBERED)
-        self._examples = Examples(config.max_example_tokens)
+        self._examples = Examples(config.num_examples, config.max_example_tokens)
         self._is_loaded = False
 
     async def handle(self, records: Sequence[Recorded]) -> Sequence[Recorded]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from processors.chain import MissingBase, whole_prompt
 from processors.turns import Known
 from schemas.events import ActionTaken
+from schemas.prompt import Resolved
 
 CORRECTED = -1
 
@@ -20,7 +21,7 @@ class Corrected:
     """The first of an unbroken run of corrected actions, and what it had read."""
 
     action_id: str
-    prompt_ids: tuple[int, ...]  # [P]
+    prompt: Resolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,4 +50,4 @@ def corrected_turn(action: ActionTaken, known: Known) -> Corrected | MissingVerd
     prompt = None if first is None else whole_prompt(first, known.action)
     if first is None or prompt is None or isinstance(prompt, MissingBase):
         return None
-    return Corrected(action_id=first.id, prompt_ids=prompt.prompt_ids)
+    return Corrected(action_id=first.id, prompt=prompt)

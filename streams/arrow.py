@@ -102,14 +102,17 @@ def _num_nulls(column: Any) -> int:
 def _validate_rows(table: pa.Table) -> None:
     """The laws of schemas/validate.py on columns: lengths that fit, spans that cover, ids that are not negative."""
     num_tokens = pc.list_value_length(table["response_ids"])
+    num_prompt_tokens = pc.list_value_length(table["prompt_ids"])
+    places = zip(table["examples_at"].to_pylist(), num_prompt_tokens.to_pylist(), strict=True)
     spans: Any = zip(table["token_versions"].to_pylist(), num_tokens.to_pylist(), strict=True)
     fits = (
         num_tokens.equals(pc.list_value_length(table["response_logprobs"])),
         pc.list_value_length(table["hints"]).equals(pc.list_value_length(table["teacher_prompt_ids"])),
         all(spans_cover(map(_SPAN, row), length) for row, length in spans),
+        all(start is None or 0 <= start <= length for start, length in places),
     )
     if not all(fits):
-        message = f"{BatchSealed.type} has samples whose ids, log-probs, token_versions or teacher prompts differ."
+        message = f"{BatchSealed.type} has samples whose ids, log-probs, token_versions or teacher prompts do not fit."
         raise TokenMismatchError(message)
     logprobs = pc.list_flatten(table["response_logprobs"])
     if not all(

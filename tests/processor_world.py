@@ -38,6 +38,14 @@ class LetterRenderer:
     ) -> tuple[int, ...]:
         return self.render((*messages[:-1], replace(messages[-1], content=f"{messages[-1].content} ({hint})")))
 
+    def conversation_start(
+        self, messages: Sequence[Message], prompt_ids: Sequence[int], tools: str, template_arguments: str
+    ) -> int | None:
+        return 0
+
+    def conversation_ids(self, messages: Sequence[Message], tools: str, template_arguments: str) -> tuple[int, ...]:
+        return self.render(messages)
+
 
 class EchoJudge:
     """Scores by the first word of the reply: thanks +1, wrong -1, hm abstains, all else 0. Counts what it is asked."""

@@ -37,7 +37,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One sample, ready to train. `teachers` [H] hold the same response under each hinted prompt, after its example."""
+    """One sample, ready to train. `teachers` [H] hold the same response under what each teacher reads."""
 
     sample_id: str
     action_id: str
@@ -64,7 +64,7 @@ class Turn:
     def signals(self) -> Signals:
         """What an objective may know of it before any pass."""
         return Signals(
-            has_hints=bool(self.teachers),
+            has_teacher=bool(self.teachers),
             reward=self.reward,
             is_retry=self.retry is not None,
             outcome=self.outcome,
@@ -146,8 +146,11 @@ def _turn(row: dict[str, Any]) -> Turn:
         versions_T[span["start"] : span["end"]] = span["version"]
     own_P, retry_P, example_P = (_view(row[name].values) for name in ("prompt_ids", "retry_prompt_ids", "example_ids"))
     hinted = [_view(ids.values) for ids in row["teacher_prompt_ids"]]
-    if len(example_P):
-        hinted = [torch.cat((example_P, hinted_P)) for hinted_P in hinted]
+    start = row["examples_at"].as_py()
+    if (
+        len(example_P) and start is not None
+    ):  # a teacher that is shown them teaches more than one that is told (infra/experiment/LOG.md)
+        hinted = [torch.cat((own_P[:start], example_P, own_P[start:]))]
     own, retry, *teachers = (
         Response(prompt_ids_P=prompt_P, response_ids_T=response_ids_T, temperature=temperature)
         for prompt_P in (own_P, retry_P, *hinted)

@@ -48,7 +48,6 @@ def trainer_config(method: Method, seed: int) -> TrainerConfig:
     """The trainer's settings in a method; where nothing trains, those of the frozen policy."""
     config = TrainerConfig(
         learning_rate=method.learning_rate,
-        steps_per_batch=method.steps_per_batch,
         seed=seed,
         keep_checkpoints=KEPT_CHECKPOINTS,
     )
@@ -58,7 +57,7 @@ def trainer_config(method: Method, seed: int) -> TrainerConfig:
 def processors_config(method: Method) -> ProcessorsConfig:
     """How a method's samples become batches, and what its teachers read."""
     config = ProcessorsConfig(batch_size=method.batch_size)
-    return config if method.examples else config.model_copy(update={"max_example_tokens": 0})
+    return config if method.examples else config.model_copy(update={"num_examples": 0})
 
 
 def side_answers(events: Iterable[Event]) -> list[ActionTaken]:

@@ -104,6 +104,7 @@ def test_a_column_that_a_newer_producer_added_is_left_out() -> None:
         ("prompt_ids", [[1], [-1], [1]]),
         ("response_ids", [[1, 2, 3], [1, -2, 3], [1, 2, 3]]),
         ("teacher_prompt_ids", [[[1]], [[-1]], [[1]]]),
+        ("examples_at", [None, 99, None]),  # beyond the prompt
     ],
 )
 def test_rows_that_contradict_themselves_are_a_rejection(column: str, values: list[object]) -> None:
