@@ -19,7 +19,6 @@ class TrainerConfig(BaseModel):
     learning_rate: float = Field(
         default=6e-4, gt=0
     )  # AdamW's; taught SmolLM2-135M a style rule in 8 updates of 8 turns, where 3e-4 got half as far
-    steps_per_batch: int = Field(default=1, ge=1)  # optimizer steps on each batch, PPO's epochs
     max_grad_norm: float = Field(default=1.0, gt=0)  # the gradient of one batch is scaled down to this length
     lora_rank: int = Field(default=16, ge=1)  # the engine must allow it: --max-lora-rank
     lora_alpha: int = Field(default=32, ge=1)  # the adapter's output is scaled by alpha / rank

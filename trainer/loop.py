@@ -22,7 +22,7 @@ Any failure from 6 on ends the process, because memory is then ahead of the log;
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from schemas.errors import CheckpointInvalidError, FatalError, RejectedError
@@ -35,7 +35,7 @@ from streams.consumer import GroupConsumer, Recorded
 from streams.transactions import TransactionalProducer
 from trainer.backends.base import Backend, Tensors
 from trainer.backends.torch import TorchBackend
-from trainer.batches import Admission, Intake, Rejected, Turn, admit
+from trainer.batches import Admission, Intake, Rejected, admit
 from trainer.checkpoint import CheckpointStore, Parentage
 from trainer.config import TrainerConfig
 from trainer.heartbeat import Heartbeat
@@ -167,8 +167,8 @@ class Trainer:
     def train(self, recorded: Recorded, before_pass: Callable[[], None]) -> Publication:
         """Steps 5 to 7 for one record.
 
-        Args:    before_pass: called before each forward or backward pass; what it raises abandons the batch, whose
-                 earlier steps may have moved weights: `resume` before training on.
+        Args:    before_pass: called before each forward or backward pass; what it raises abandons the step, with no
+                 weight moved.
         """
         started_s = time.monotonic()
         try:
@@ -178,7 +178,7 @@ class Trainer:
             return Publication(rejected=(batch_rejected(recorded, error, self.policy),))
         intake = admit(table, self._admission())  # 5
         _LOGGER.debug("batch %s: %d of %d samples train", batch.id, len(intake.turns), len(batch.sample_ids))
-        report = self._steps(intake, before_pass)  # 6
+        report = self._step(intake, before_pass)  # 6
         checkpoint = self._save(batch, report, started_s) if report.trained else None  # 7
         _log(self.policy, batch, checkpoint)
         unusable = (*intake.rejected, *report.rejected)
@@ -216,31 +216,20 @@ class Trainer:
             trained=self._committed.trained,
         )
 
-    def _steps(self, intake: Intake, before_pass: Callable[[], None]) -> StepReport:
-        """All steps on a batch. Returns: the first one's report, whose policy is the one that was published."""
+    def _step(self, intake: Intake, before_pass: Callable[[], None]) -> StepReport:
         try:
-            report = self._step(intake.turns, before_pass)
+            return train_step(
+                self._backend,
+                self._config.objective,
+                self._parity,
+                intake.turns,
+                version=self._committed.version,
+                past_rewards=self._committed.past_rewards,
+                before_pass=before_pass,
+            )
         except RejectedError as error:  # of the batch as a whole, so of each of its turns
             rejected = tuple(Rejected(turn=turn, error=error) for turn in intake.turns)
             return StepReport(trained=(), rejected=rejected, metrics={})
-        for number in range(2, self._config.steps_per_batch + 1) if report.trained else ():
-            try:
-                self._step(report.trained, before_pass)
-            except RejectedError as error:  # the weights are those of the step before
-                _LOGGER.warning("step %d of a batch is left out: %s", number, error)
-                break
-        return report
-
-    def _step(self, turns: Sequence[Turn], before_pass: Callable[[], None]) -> StepReport:
-        return train_step(
-            self._backend,
-            self._config.objective,
-            self._parity,
-            turns,
-            version=self._committed.version,
-            past_rewards=self._committed.past_rewards,
-            before_pass=before_pass,
-        )
 
     def _save(self, batch: BatchSealed, report: StepReport, started_s: float) -> CheckpointPublished:
         parentage = Parentage(

@@ -120,6 +120,14 @@ def binned_kl(at: Position, settings: Settings) -> float:
     return stale_weight(at, settings) * sum(p * math.log(p / q) for p, q in [*bins, rest])
 
 
+def divergence(wanted: Row, own: Row) -> float:
+    """Kullback and Leibler's, of rows of log-probs."""
+    total = 0.0
+    for word in range(len(wanted)):
+        total += math.exp(wanted[word]) * (wanted[word] - own[word])
+    return total
+
+
 def reference_kl(at: Position, settings: Settings) -> float:
     gap = at.reference[at.token] - at.student[at.token]
     return settings["kl_weight"] * (math.exp(gap) - gap - 1)
@@ -161,10 +169,9 @@ def hindsight(at: Position, settings: Settings, advantage: float | None) -> floa
     if advantage is not None and not (advantage < 0 and spares):
         loss += settings["rl_weight"] * clipped_policy(at, settings, advantage)
     if at.teacher is not None:
-        loss += settings["opd_weight"] * clipped_gaps(at, settings)
+        loss += settings["opd_weight"] * stale_weight(at, settings) * divergence(at.teacher, at.student)
     if at.retry is not None:
-        for word, wanted in enumerate(at.reference):
-            loss += settings["retry_weight"] * math.exp(wanted) * (wanted - at.retry[word])
+        loss += settings["retry_weight"] * divergence(at.reference, at.retry)
     return loss
 
 

@@ -46,7 +46,7 @@ VARIANTS: list[Any] = [
     GRPO(kl_weight=0.4, stale="drop", stale_bound=1),
     Hindsight(top_k=3, retry_weight=0.6),
     Hindsight(top_k=3, negative="teacher_agrees", kl_weight=0.4, stale="drop", stale_bound=1),
-    Hindsight(top_k=3, negative="teacher_agrees", stale="truncate", subset="student", hint_selection="token_optimal"),
+    Hindsight(top_k=3, negative="teacher_agrees", stale="truncate", stale_cap=1.2, hint_selection="token_optimal"),
 ]
 variants = pytest.mark.parametrize("objective", VARIANTS, ids=lambda each: f"{each.name}-{VARIANTS.index(each)}")
 
@@ -173,7 +173,7 @@ def test_without_policy_weight_every_method_is_its_distillation(turn: OracleTurn
     assert torch.equal(losses(Combined(rl_weight=0), turn), losses(OPD(), turn))
     assert torch.equal(losses(OPD(), turn), losses(OPD(), unrewarded))
     assert torch.equal(losses(Hybrid(rl_weight=0, top_k=3), turn), losses(Hybrid(top_k=3), unrewarded))
-    assert torch.equal(losses(Hindsight(rl_weight=0, top_k=3), turn), losses(Hybrid(top_k=3), unrewarded))
+    assert torch.equal(losses(Hindsight(rl_weight=0, top_k=3), turn), losses(Hindsight(top_k=3), unrewarded))
 
 
 DISTILLING = [OPD(), Combined(), TopKDistillation(top_k=3), *VARIANTS[6:15], Hindsight(top_k=3)]
@@ -264,7 +264,7 @@ rewards = st.none() | st.sampled_from([-1.0, 0.1, 1.0])
 def test_the_worth_of_rewards_is_the_oracles(
     baseline: Any, given_rewards: list[float | None], past: list[float]
 ) -> None:
-    signals = [Signals(has_hints=False, reward=reward) for reward in given_rewards]
+    signals = [Signals(has_teacher=False, reward=reward) for reward in given_rewards]
     advantages = Baseline(baseline=baseline).advantages(signals, past)
     assert advantages == [
         None if each is None else pytest.approx(each, abs=1e-12)
@@ -278,7 +278,7 @@ def test_the_worth_of_siblings_is_the_oracles(
     rows: list[tuple[str | None, int | None, float | None, float | None]],
 ) -> None:
     signals = [
-        Signals(has_hints=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
+        Signals(has_teacher=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
         for group_id, step, reward, outcome in rows
     ]
     advantages = group_advantages(signals)

@@ -41,7 +41,7 @@ class Combined(Baseline, Clip, StaleTokens, ReferenceKL):
 
     def passes(self, signals: Signals) -> frozenset[Pass]:
         """The student's, and the teacher's of a turn with a hint; a weight of 0 counts as an absent signal."""
-        if signals.has_hints and self.opd_weight > 0:
+        if signals.has_teacher and self.opd_weight > 0:
             return self.asked("student", "teacher")
         return self.asked("student") if signals.reward is not None and self.rl_weight > 0 else frozenset()
 

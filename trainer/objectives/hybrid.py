@@ -8,7 +8,7 @@ from pydantic import Field
 
 from trainer.objectives.advantages import Baseline
 from trainer.objectives.distillation import Subset, TopK, clipped_gap, subset_ids
-from trainer.objectives.hints import ChosenHint, HintSelection, choose_hint
+from trainer.objectives.hints import HintSelection, choose_hint
 from trainer.objectives.policy_gradient import Clip, policy_term
 from trainer.objectives.reference import ReferenceKL, reference_terms
 from trainer.objectives.staleness import WeighedStaleTokens, importance, kept
@@ -20,23 +20,21 @@ if TYPE_CHECKING:
     from trainer.objectives.base import Pass, Signals, TokenTerms, TurnTensors
 
 
-class HybridSettings(Baseline, Clip, TopK, WeighedStaleTokens, ReferenceKL):
-    """What `hybrid` and `hindsight` share."""
+class VerdictAndHint(Baseline, Clip, TopK, WeighedStaleTokens, ReferenceKL):
+    """What `hybrid` and `hindsight` share: two losses, and which turns have which."""
 
     rl_weight: float = Field(default=0.5, ge=0)  # of the verdict's policy loss; 0: distillation only
     opd_weight: float = Field(default=1.0, ge=0)  # of the hint's distillation; 0: verdicts only
     hint_selection: HintSelection = "sequence_optimal"  # which of a turn's hints teaches
-    subset: Subset = "teacher"  # whose top k tokens are distilled at each position; the paper's default is student
-    advantage_clip: float = Field(default=1.0, gt=0)  # nats; bound of a token's distillation advantage
 
     def own_passes(self, signals: Signals) -> frozenset[Pass]:
         """The student's, and the teacher's of a turn with a hint; a weight of 0 counts as an absent signal."""
-        if signals.has_hints and self.opd_weight > 0:
+        if signals.has_teacher and self.opd_weight > 0:
             return frozenset(("student", "teacher"))
         return frozenset(("student",) if signals.reward is not None and self.rl_weight > 0 else ())
 
 
-class Hybrid(HybridSettings):
+class Hybrid(VerdictAndHint):
     """`name = "hybrid"`: version 2 of the paper.
 
         L_t = rl_weight * policy_term_t  +  opd_weight * w_t * clipped_gap_t  +  kl_weight * KL_t
@@ -50,6 +48,8 @@ class Hybrid(HybridSettings):
     """
 
     name: Literal["hybrid"] = "hybrid"
+    subset: Subset = "teacher"  # whose top k tokens are distilled at each position; the paper's default is student
+    advantage_clip: float = Field(default=1.0, gt=0)  # nats; bound of a token's distillation advantage
 
     def passes(self, signals: Signals) -> frozenset[Pass]:
         """The truth table of the paper, row by row."""
@@ -63,17 +63,9 @@ class Hybrid(HybridSettings):
         if turn.advantage is not None and self.rl_weight > 0:
             yield policy_term(turn, turn.advantage, self, weight=self.rl_weight)
         if turn.teacher_logprobs_HTV and self.opd_weight > 0:
-            yield gap_term(turn, choose_hint(turn, self.hint_selection, self.top_k), self)
+            hint = choose_hint(turn, self.hint_selection, self.top_k)
+            ids_TK, counts_TK = subset_ids(hint.student_TK, hint.teacher_TK, self.subset)
+            gap_T = clipped_gap(turn.student_logprobs_TV, hint.logprobs_TV, ids_TK, counts_TK, self.advantage_clip)
+            loss_T = importance(turn, self) * gap_T
+            yield Term(name="opd", weight=self.opd_weight, loss_T=loss_T, metrics={"hint_overlap": hint.overlap})
         yield from reference_terms(turn, self)
-
-
-def gap_term(turn: TurnTensors, hint: ChosenHint, settings: HybridSettings) -> Term:
-    """The term "opd": the chosen hint's clipped advantages on the subset's tokens, weighted where they are stale."""
-    ids_TK, counts_TK = subset_ids(hint.student_TK, hint.teacher_TK, settings.subset)
-    gap_T = clipped_gap(turn.student_logprobs_TV, hint.logprobs_TV, ids_TK, counts_TK, settings.advantage_clip)
-    return Term(
-        name="opd",
-        weight=settings.opd_weight,
-        loss_T=importance(turn, settings) * gap_T,
-        metrics={"hint_overlap": hint.overlap},
-    )

@@ -29,9 +29,9 @@ Start = Callable[..., Trainer]
 def start(load: Callable[[], TorchBackend], config: TrainerConfig, tmp_path: Path) -> Start:
     """Starts a trainer from what is committed, as a new process would."""
 
-    def start(committed: Committed | None = None, base_model: str = "tiny", **changes: object) -> Trainer:
+    def start(committed: Committed | None = None, base_model: str = "tiny") -> Trainer:
         trainer = Trainer(
-            config=config.model_copy(update=changes),
+            config=config,
             policy="assistant",
             base_model=base_model,
             backend=load(),
@@ -129,52 +129,6 @@ def test_a_bad_sample_is_rejected_at_the_place_where_its_batch_lies(start: Start
     assert rejection.conversation_id.startswith("conversation-")
     (skip,) = publication.skipped  # the rejection names no action
     assert (skip.action_id, skip.reason, skip.stage, skip.detail) == ("bad", "rejected", "trainer", rejection.reason)
-
-
-def steps_of(monkeypatch: pytest.MonkeyPatch, fails_at: int | None = None) -> list[int]:
-    """The optimizer steps from here on, by the number of turns in each. Args: fails_at: one that is refused."""
-    sizes: list[int] = []
-    step = TorchBackend.step
-
-    def counted(backend: TorchBackend, num_turns: int) -> float:
-        sizes.append(num_turns)
-        if len(sizes) == fails_at:
-            raise RejectedError("The batch's gradient is not finite.")
-        return step(backend, num_turns)
-
-    monkeypatch.setattr(TorchBackend, "step", counted)
-    return sizes
-
-
-def test_a_batch_may_take_several_steps_and_is_one_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = recorded_batch([sample("a"), sample("greedy", temperature=0.0), sample("b")])
-    once = checkpoint_of(train(start(), batch))
-    sizes = steps_of(monkeypatch)
-    trainer = start(steps_per_batch=3)
-    publication = train(trainer, batch)
-    thrice = checkpoint_of(publication)
-    assert sizes == [2, 2, 2]
-    assert (thrice.version, thrice.action_ids) == (1, ("a", "b"))
-    assert [trained.action_id for trained in publication.trained] == ["a", "b"]
-    assert thrice.manifest_digest != once.manifest_digest
-    assert thrice.metrics["loss"] == once.metrics["loss"]  # of the policy that was published before
-    again = train(trainer, recorded_batch([sample("a", version=1)], "batch-2"))
-    assert [skip.reason for skip in again.skipped] == ["already_trained"]
-
-
-def test_a_later_step_that_fails_leaves_what_the_earlier_ones_learned(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batch = recorded_batch([sample("a")])
-    once = checkpoint_of(train(start(), batch))
-    sizes = steps_of(monkeypatch, fails_at=2)
-    publication = train(start(steps_per_batch=3), batch)
-    assert sizes == [1, 1]
-    assert publication.rejected == ()
-    adapters = [
-        (local_folder(one.url) / "adapter_model.safetensors").read_bytes() for one in (once, checkpoint_of(publication))
-    ]
-    assert adapters[0] == adapters[1]
 
 
 def test_every_turn_of_a_batch_whose_gradient_is_no_number_is_accounted_for(

@@ -1,4 +1,4 @@
-"""What `hindsight` adds to `hybrid`, by hand."""
+"""What `hindsight` teaches, by hand."""
 
 import math
 
@@ -39,9 +39,18 @@ def test_a_retry_without_the_base_to_compare_with_is_an_error_and_no_silent_zero
         Hindsight().terms(turn_of(HALF, [2], retry_logprobs_TV=WANTED))
 
 
-def test_without_retry_it_is_the_hybrid() -> None:
-    turn = turn_of(HALF, [0], teachers=(HINTED,), advantage=-1.0)
-    ours, papers = Hindsight(top_k=2).terms(turn), Hybrid(top_k=2).terms(turn)
+def test_the_student_moves_to_the_teachers_whole_distribution() -> None:
+    turn = turn_of(HALF, [0], teachers=(HINTED,))
+    divergence = 0.1 * math.log(0.1 / 0.5) + 0.7 * math.log(0.7 / 0.3)
+    terms = Hindsight(top_k=2, opd_weight=3).terms(turn)
+    assert terms.loss_T.tolist() == pytest.approx([3 * divergence])
+    assert terms.metrics["opd_loss"] == pytest.approx(divergence)
+    assert gradient_of(terms.loss_T, turn)[0] == pytest.approx([-0.3, -2.1, -0.6])
+
+
+def test_without_hint_and_retry_it_is_the_verdict() -> None:
+    turn = turn_of(HALF, [0], advantage=-1.0)
+    ours, papers = Hindsight().terms(turn), Hybrid().terms(turn)
     assert torch.equal(ours.loss_T, papers.loss_T)
     assert ours.metrics == papers.metrics
 
