@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from infra.experiment.engine import LockstepEngine
 from infra.experiment.judging import extractor_of, judge_of
 from infra.experiment.methods import Method
-from infra.experiment.sources import Enriched, sources_of
+from infra.experiment.standing_hints import StandingHints
 from infra.experiment.world import processors_config
 from infra.home import Home
 from processors.assess_stage import AssessStage
@@ -173,7 +173,7 @@ def _stages(method: Method, log: MemoryLog, renderer: ChatRenderer, home: Home, 
         config,
         renderer,
         OpenTurns(MemoryTable(), MemoryTable(), clock=clock),
-        Enriched(log, sources_of(method.sources, log, renderer)),
+        StandingHints(log, renderer) if method.standing_hints else log,
         clock=clock,
     )
     assess = AssessStage(config, judge_of(method, home), extractor_of(method), log, log.read, clock=clock)

@@ -61,7 +61,7 @@ def run_config(run_id: RunId, settings: RunSettings) -> dict[str, Any]:
     return {
         "id": str(run_id),
         "version": VERSION,
-        "method": asdict(method) | {"objective": objective, "sources": list(method.sources)},
+        "method": asdict(method) | {"objective": objective},
         "trainer": None if objective is None else trainer_config(method, run_id.seed).model_dump(mode="json"),
         "users": list(_names(run_id)),
         "seed": run_id.seed,
