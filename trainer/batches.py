@@ -147,9 +147,8 @@ def _turn(row: dict[str, Any]) -> Turn:
     own_P, retry_P, example_P = (_view(row[name].values) for name in ("prompt_ids", "retry_prompt_ids", "example_ids"))
     hinted = [_view(ids.values) for ids in row["teacher_prompt_ids"]]
     start = row["examples_at"].as_py()
-    if (
-        len(example_P) and start is not None
-    ):  # a teacher that is shown them teaches more than one that is told (infra/experiment/LOG.md)
+    if len(example_P) and start is not None:
+        # A teacher that is shown them teaches more than one that is told (infra/experiment/LOG.md).
         hinted = [torch.cat((own_P[:start], example_P, own_P[start:]))]
     own, retry, *teachers = (
         Response(prompt_ids_P=prompt_P, response_ids_T=response_ids_T, temperature=temperature)

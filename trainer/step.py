@@ -22,6 +22,7 @@ from schemas.errors import RejectedError
 from trainer.backends.base import Backend, Response
 from trainer.batches import Rejected, Turn
 from trainer.objectives.base import Objective, Pass, TurnTensors
+from trainer.objectives.terms import drawn
 from trainer.parity import NUM_RESCORED_TURNS, Parity
 
 
@@ -166,8 +167,7 @@ class _Step:
     def _compare(self, turn: Turn, tensors: TurnTensors) -> None:
         trainer_T: Tensor | None = None
         if turn.oldest_version == self._version:
-            logprobs_TV = tensors.student_logprobs_TV.detach()
-            trainer_T = logprobs_TV.gather(-1, tensors.response_ids_T[:, None])[:, 0]
+            trainer_T = drawn(tensors.student_logprobs_TV.detach(), tensors.response_ids_T)
         elif self._num_rescored < NUM_RESCORED_TURNS:
             self._num_rescored += 1
             self._before_pass()

@@ -39,10 +39,7 @@ class TurnByTurn(TorchBackend):
 def draw(model_path: Path, config: TrainerConfig, samples: Sequence[Sample]) -> list[list[float]]:
     """The log-probs that an engine would have recorded for each response, so that every ratio begins at 1."""
     backend = load(TorchBackend, model_path, config)
-    with torch.no_grad():
-        found = backend.student([response(sample) for sample in samples])
-    ids = [torch.tensor(sample.response_ids) for sample in samples]
-    return [one.gather(-1, ids_T[:, None])[:, 0].tolist() for one, ids_T in zip(found, ids, strict=True)]
+    return [backend.logprobs(response(sample), backend.adapter()).tolist() for sample in samples]
 
 
 def time_step(

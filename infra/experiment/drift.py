@@ -16,6 +16,7 @@ from infra.experiment.rules import repeated_share
 from schemas.events import ActionTaken, Message
 from serving.rendering import ChatRenderer
 from trainer.backends.base import Backend, Response
+from trainer.objectives.terms import drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ def _read(
 ) -> tuple[float, float]:
     """Mean log-prob per token of some texts: the policy's and the base's."""
     responses = [read_text(renderer, stop_ids, question, answer) for question, answer in texts]
-    own, base = (map(_drawn, responses, scored(responses)) for scored in (backend.student, backend.base))
+    ids = [response.response_ids_T for response in responses]
+    own, base = (map(drawn, scored(responses), ids) for scored in (backend.student, backend.base))
     return _mean(own), _mean(base)
 
 
@@ -80,12 +82,7 @@ def _compared(backend: Backend, response: Response) -> tuple[Tensor, Tensor, Ten
     (own_TV,), (base_TV,) = backend.student([response]), backend.base([response])
     share_TV = own_TV.exp()
     entropy_T, kl_T = -(share_TV * own_TV).sum(-1), (share_TV * (own_TV - base_TV)).sum(-1)
-    return entropy_T, kl_T, _drawn(response, base_TV)
-
-
-def _drawn(response: Response, logprobs_TV: Tensor) -> Tensor:
-    """[T] log-probs of the response's own tokens."""
-    return logprobs_TV.gather(-1, response.response_ids_T[:, None])[:, 0]
+    return entropy_T, kl_T, drawn(base_TV, response.response_ids_T)
 
 
 def _response(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Response:

@@ -5,7 +5,7 @@ its next start.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -70,9 +70,8 @@ class RunWriter:
         self._file = file
         self.write("run", config)
 
-    def write(self, kind: str, about: Any) -> None:
+    def write(self, kind: str, fields: Line) -> None:
         """Add a line, on disk when this returns as far as this process is concerned."""
-        fields = about if isinstance(about, dict) else asdict(about)
         self._file.write(orjson.dumps({"kind": kind, **fields}).decode() + "\n")
         self._file.flush()
 

@@ -1,8 +1,9 @@
 """`Backend`: where forward and backward passes run, and the weights they move live.
 
 Owns nothing but the contract. The loop calls `student` and `backward` once per group of turns, `step` once per
-batch, and saves between steps; a method of training is never named here. Responses that come in one call may share
-work where they begin alike; what is answered for each is the same as alone, but for rounding.
+batch, and saves between steps; a method of training is never named here. Responses that come in one call are one of
+`groups`'s groups and share work where they begin alike; what is answered for each is the same as alone, but for
+rounding.
 
 Legend: P prompt tokens, T response tokens, V vocabulary. Log-probs are log_softmax(logits / temperature), in nats, of
 the response tokens' positions only: row t says what the policy thought before it drew response token t.

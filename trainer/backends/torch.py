@@ -83,13 +83,13 @@ class TorchBackend:
         )
 
     def student(self, responses: Sequence[Response]) -> list[Tensor]:
-        """[T, V] with gradient for each response, under the weights as they are now."""
-        return self._grouped(responses, frozen=False)
+        """[T, V] with gradient for each response of a group, under the weights as they are now."""
+        return self._pass(responses)
 
     def base(self, responses: Sequence[Response]) -> list[Tensor]:
-        """[T, V] without gradient for each response, adapter off."""
+        """[T, V] without gradient for each response of a group, adapter off."""
         with torch.no_grad(), self._model.disable_adapter():
-            return self._grouped(responses, frozen=True)
+            return self._pass(responses)
 
     def logprobs(self, response: Response, adapter: Tensors | None) -> Tensor:
         """[T] without gradient, of the response's own tokens, under `adapter` (None: adapter off)."""
@@ -153,12 +153,6 @@ class TorchBackend:
             if moments["step"] in state:  # AdamW has none until a first gradient that is not 0
                 self._optimizer.state[weight] = {key: state[saved].clone() for key, saved in moments.items()}
         torch.set_rng_state(state[_RANDOM])
-
-    def _grouped(self, responses: Sequence[Response], *, frozen: bool) -> list[Tensor]:
-        found: dict[int, Tensor] = {}
-        for group in self.groups(responses, frozen=frozen):
-            found |= zip(group, self._pass([responses[number] for number in group]), strict=True)
-        return [found[number] for number in range(len(responses))]
 
     def _pass(self, responses: Sequence[Response]) -> list[Tensor]:
         """[T, V] of each response, all in one row. Legend: R response tokens of all."""

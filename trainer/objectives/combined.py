@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
 from trainer.objectives.advantages import Baseline
 from trainer.objectives.opd import hint_advantage
 from trainer.objectives.policy_gradient import Clip, policy_term
 from trainer.objectives.reference import ReferenceKL, reference_terms
 from trainer.objectives.staleness import StaleTokens, kept
 from trainer.objectives.terms import Term, summed
+from trainer.objectives.weights import SignalWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.objectives.base import Pass, Signals, TokenTerms, TurnTensors
 
 
-class Combined(Baseline, Clip, StaleTokens, ReferenceKL):
+class Combined(Baseline, Clip, StaleTokens, SignalWeights, ReferenceKL):
     """`name = "combined"`: version 1 of the paper.
 
         L_t = -min(rho_t * A_t, clip(rho_t) * A_t) + kl_weight * KL_t,
@@ -36,14 +35,10 @@ class Combined(Baseline, Clip, StaleTokens, ReferenceKL):
     """
 
     name: Literal["combined"] = "combined"
-    rl_weight: float = Field(default=1.0, ge=0)  # of the verdict in the advantage
-    opd_weight: float = Field(default=1.0, ge=0)  # of the hint's log-ratio in the advantage
 
     def passes(self, signals: Signals) -> frozenset[Pass]:
-        """The student's, and the teacher's of a turn with a hint; a weight of 0 counts as an absent signal."""
-        if signals.has_teacher and self.opd_weight > 0:
-            return self.asked("student", "teacher")
-        return self.asked("student") if signals.reward is not None and self.rl_weight > 0 else frozenset()
+        """The truth table of the paper, row by row."""
+        return self.asked(*self.own_passes(signals))
 
     def terms(self, turn: TurnTensors) -> TokenTerms:
         """The policy loss of the summed advantage and the KL to the base."""

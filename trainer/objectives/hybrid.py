@@ -13,6 +13,7 @@ from trainer.objectives.policy_gradient import Clip, policy_term
 from trainer.objectives.reference import ReferenceKL, reference_terms
 from trainer.objectives.staleness import WeighedStaleTokens, importance, kept
 from trainer.objectives.terms import Term, summed
+from trainer.objectives.weights import SignalWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,18 +21,11 @@ if TYPE_CHECKING:
     from trainer.objectives.base import Pass, Signals, TokenTerms, TurnTensors
 
 
-class VerdictAndHint(Baseline, Clip, TopK, WeighedStaleTokens, ReferenceKL):
+class VerdictAndHint(Baseline, Clip, TopK, WeighedStaleTokens, SignalWeights, ReferenceKL):
     """What `hybrid` and `hindsight` share: two losses, and which turns have which."""
 
     rl_weight: float = Field(default=0.5, ge=0)  # of the verdict's policy loss; 0: distillation only
-    opd_weight: float = Field(default=1.0, ge=0)  # of the hint's distillation; 0: verdicts only
     hint_selection: HintSelection = "sequence_optimal"  # which of a turn's hints teaches
-
-    def own_passes(self, signals: Signals) -> frozenset[Pass]:
-        """The student's, and the teacher's of a turn with a hint; a weight of 0 counts as an absent signal."""
-        if signals.has_teacher and self.opd_weight > 0:
-            return frozenset(("student", "teacher"))
-        return frozenset(("student",) if signals.reward is not None and self.rl_weight > 0 else ())
 
 
 class Hybrid(VerdictAndHint):

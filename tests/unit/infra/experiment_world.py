@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
+from tiny_llama import save_tiny_llama
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from infra.experiment import pipeline, rig
 from infra.experiment.judging import FlippedJudge
@@ -24,26 +23,21 @@ TEMPLATE = """{% for message in messages %}<|im_start|>{{ message.role }}
 
 
 def make_tiny(folder: Path) -> Path:
-    """A model folder: 2 layers of width 16, one token per byte."""
+    """A model folder: a tiny Llama, one token per byte."""
     folder.mkdir(parents=True)
     tokenizer = _tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text("{}")
     (folder / "chat_template.jinja").write_text(TEMPLATE)
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
+    save_tiny_llama(
+        folder,
+        tokenizer.get_vocab_size(),
         num_attention_heads=4,
         num_key_value_heads=2,
-        vocab_size=tokenizer.get_vocab_size(),
-        initializer_range=0.3,
         eos_token_id=tokenizer.token_to_id(END),
         tie_word_embeddings=True,
         max_position_embeddings=4096,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_llama import save_tiny_llama
 
 from infra.bench.measured import Measured
 from infra.bench.train import bench_row
@@ -24,10 +23,7 @@ def tiny_path(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("tiny-chat")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (folder / name).write_bytes((model_path / name).read_bytes())
-    torch.manual_seed(7)
-    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    vocab_size = ChatRenderer(model_path).vocab_size
-    LlamaForCausalLM(LlamaConfig(**size, vocab_size=vocab_size, initializer_range=0.3)).save_pretrained(folder)
+    save_tiny_llama(folder, ChatRenderer(model_path).vocab_size)
     return folder
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from example_transition import example_transition
 from experiment_world import make_tiny, small_world
 
 from infra.experiment import pipeline as pipeline_module
@@ -16,7 +17,7 @@ from infra.experiment.run_log import RunId, read_run, run_path
 from infra.home import Home
 from processors.ports import Judgement
 from schemas.errors import RejectedError
-from schemas.events import Message, TransitionJoined
+from schemas.events import Message
 from serving.rendering import ChatRenderer
 
 CAP = 3
@@ -149,18 +150,7 @@ async def test_a_flipped_judge_negates_votes_and_keeps_abstentions():
 
 
 async def test_a_follow_up_is_a_hint_whatever_its_verdict():
-    thanks = TransitionJoined(
-        id="t",
-        time_ms=0,
-        policy="",
-        action_id="a",
-        next_state_id="n",
-        turn=0,
-        context=(),
-        reply=Message(role="assistant", content="x"),
-        kind="messages",
-        next_messages=(Message(role="user", content="Thank you so much."),),
-    )
+    thanks = example_transition(Message(role="user", content="Thank you so much."))
     judgement = Judgement(score=1, votes=(1,))
     assert (await FollowUpHints().extract(thanks, judgement)).hints == ("Thank you so much.",)
     assert (await NoHints().extract(thanks, judgement)).hints == ()

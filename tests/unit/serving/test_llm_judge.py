@@ -3,6 +3,7 @@
 import httpx
 import orjson
 import pytest
+from example_transition import example_transition
 
 from schemas.events import Message, TransitionJoined
 from schemas.judgement import Judgement
@@ -14,17 +15,10 @@ NEGATIVE = Judgement(score=-1, votes=(-1,))
 
 
 def transition(reply: str) -> TransitionJoined:
-    return TransitionJoined(
-        id="t",
-        time_ms=0,
-        policy="p",
-        action_id="a",
-        next_state_id="n",
-        turn=0,
+    return example_transition(
+        Message(role="user", content=reply),
         context=(Message(role="user", content="How do I sleep?"),),
         reply=Message(role="assistant", content="1. Go to bed"),
-        kind="messages",
-        next_messages=(Message(role="user", content=reply),),
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_transition import example_transition
 
 from infra.home import Home
 from schemas.events import Message, Score, TransitionJoined
@@ -31,18 +32,8 @@ def transition(
     answer: str = "1. Go to bed early\n2. Avoid coffee",
     **fields: object,
 ) -> TransitionJoined:
-    values = {"kind": "messages", "next_messages": next_messages, **fields}
-    return TransitionJoined(  # type: ignore[arg-type]
-        id="t",
-        time_ms=0,
-        policy="p",
-        action_id="a",
-        next_state_id="n",
-        turn=0,
-        context=(Message(role="user", content=question),),
-        reply=Message(role="assistant", content=answer),
-        **values,
-    )
+    context, reply = (Message(role="user", content=question),), Message(role="assistant", content=answer)
+    return example_transition(*next_messages, context=context, reply=reply, **fields)
 
 
 def user(text: str) -> Message:

@@ -1,26 +1,15 @@
 """The correction itself as the hint: whose words, when, and how they are cleaned."""
 
 import pytest
+from example_transition import example_transition
 
-from schemas.events import Message, Score, TransitionJoined
+from schemas.events import Message, Score
 from schemas.judgement import Hints, Judgement
 from serving.hints.verbatim import MAX_HINT_CHARS, VerbatimExtractor
 
 
 async def extracted(*messages: Message, score: Score | None = -1) -> Hints:
-    transition = TransitionJoined(
-        id="t",
-        time_ms=0,
-        policy="p",
-        action_id="a",
-        next_state_id="n",
-        turn=0,
-        context=(),
-        reply=Message(role="assistant", content="an answer"),
-        kind="messages",
-        next_messages=messages,
-    )
-    return await VerbatimExtractor().extract(transition, Judgement(score=score, votes=(score,)))
+    return await VerbatimExtractor().extract(example_transition(*messages), Judgement(score=score, votes=(score,)))
 
 
 async def test_the_users_complaint_is_the_hint() -> None:

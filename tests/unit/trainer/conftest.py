@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_llama import save_tiny_llama
 
 from trainer.backends.torch import TorchBackend
 from trainer.config import TrainerConfig
@@ -15,19 +14,9 @@ VOCAB_SIZE = 64
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an untrained Llama of 2 layers and 64 words, spread out enough that log-probs differ."""
+    """A folder with an untrained Llama of 64 words."""
     folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        vocab_size=VOCAB_SIZE,
-        initializer_range=0.3,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    save_tiny_llama(folder, VOCAB_SIZE, num_key_value_heads=1)
     return folder
 
 
