@@ -20,12 +20,25 @@ from infra.experiment.score import run_score, sessions_needed
 CONFIDENCE = 0.95
 LAST_SESSIONS = 5  # per user, for the share satisfied in the end
 
+_LEARNED = ("method", "mode", "seeds", "sessions", "each user", "scored", "all", "last five", "held out")
+_DRIFTED = (
+    "method",
+    "mode",
+    "general",
+    "sums",
+    "answer tokens",
+    "entropy",
+    "KL",
+    "repeated",
+    "updates",
+    "minutes",
+)
 _LEGEND = """\
 Live: through Kafka, SGLang and all else that a stack has, not through its code in one process. Sessions: until the
-third in a row whose first answer satisfied its user, mean over users and seeds, with the 95% interval over seeds; a
-user who never was counts as the cap. Scored: users who were, before it. Last five: first answers that satisfied, of
-each user's last five sessions. Held out: answers to questions that were never asked before that satisfy, after the last
-session. General, sums: change of the log-likelihood per token of held-out texts, in nats.
+third in a row whose first answer satisfied its user, mean over users and seeds; a user who never was counts as the cap.
+±: half of the 95% interval over seeds. Scored: users who were, before the cap. All, last five: first answers that
+satisfied, of all sessions, and of each user's last five. Held out: answers to questions that were never asked before
+that satisfy, after the last session. General, sums: change of the log-likelihood per token of held-out texts, in nats.
 Entropy, KL to the start: nats per token of the policy's own held-out answers. Repeated: share of their 4-grams that
 stood in the same answer before. Minutes: processor time of a run."""
 
@@ -41,21 +54,12 @@ class Row:
     scores: Sequence[float]  # one per seed
     by_user: Mapping[str, float]  # mean score of each
     scored: float  # share of users that were satisfied three times in a row
+    shares: Sequence[float]  # one per seed: of first answers that satisfied, in all sessions; less luck than a score
     last_share: float  # of first answers that satisfied, in each user's last sessions
     held_out: float  # share of answers to questions that were never asked before, after the last session
     drift: Mapping[str, float]  # means, as `Drift` names them
     num_updates: float  # mean per run
     minutes: float  # of processor time, mean per run
-
-    @property
-    def mean(self) -> float:
-        """Mean score."""
-        return fmean(self.scores)
-
-    @property
-    def half_width(self) -> float | None:
-        """Half of the 95% interval; None for one seed."""
-        return half_width(self.scores)
 
 
 def half_width(values: Sequence[float]) -> float | None:
@@ -112,6 +116,7 @@ def _row(method: str, mode: str, seeds: Sequence[Sequence[RunLog]]) -> Row | Non
         scores=[run_score(one, cap) for one in flags],
         by_user={user: fmean(sessions_needed(one[user]) or cap for one in flags) for user in users},
         scored=fmean(score is not None for score in needed),
+        shares=[fmean(fmean(one[user]) for user in users) for one in flags],
         last_share=fmean(fmean(one[user][-LAST_SESSIONS:]) for one in flags for user in users),
         held_out=fmean(share for run in all_runs for share in run.done["held_out"].values()),
         drift={name: fmean(drift[name] for drift in drifts) for name in drifts[0]},
@@ -122,36 +127,15 @@ def _row(method: str, mode: str, seeds: Sequence[Sequence[RunLog]]) -> Row | Non
 
 def markdown(rows: Sequence[Row]) -> str:
     """The rows as two Markdown tables: how fast, and at what price."""
-    learned = [_learned(row) for row in rows]
-    drifted = [_drifted(row) for row in rows]
-    return "\n\n".join(
-        (
-            _table(("method", "mode", "seeds", "sessions", "each user", "scored", "last five", "held out"), learned),
-            _table(
-                (
-                    "method",
-                    "mode",
-                    "general",
-                    "sums",
-                    "answer tokens",
-                    "entropy",
-                    "KL",
-                    "repeated",
-                    "updates",
-                    "minutes",
-                ),
-                drifted,
-            ),
-            _LEGEND,
-        )
-    )
+    learned, drifted = map(_learned, rows), map(_drifted, rows)
+    return "\n\n".join((_table(_LEARNED, learned), _table(_DRIFTED, drifted), _LEGEND))
 
 
 def _learned(row: Row) -> tuple[str, ...]:
-    width = "" if row.half_width is None else f" ± {row.half_width:.1f}"
     users = ", ".join(f"{user} {score:.1f}" for user, score in row.by_user.items())
-    shares = (f"{row.scored:.0%}", f"{row.last_share:.0%}", f"{row.held_out:.0%}")
-    return (_name(row), row.mode, str(len(row.scores)), f"{row.mean:.1f}{width}", users, *shares)
+    scores, shares = _with_interval(row.scores, ".1f"), _with_interval(row.shares, ".0%")
+    ends = (f"{row.last_share:.0%}", f"{row.held_out:.0%}")
+    return (_name(row), row.mode, str(len(row.scores)), scores, users, f"{row.scored:.0%}", shares, *ends)
 
 
 def _drifted(row: Row) -> tuple[str, ...]:
@@ -162,10 +146,15 @@ def _drifted(row: Row) -> tuple[str, ...]:
     return (_name(row), row.mode, *changes, *values, *costs)
 
 
+def _with_interval(values: Sequence[float], form: str) -> str:
+    width = half_width(values)
+    return f"{fmean(values):{form}}" + ("" if width is None else f" ± {width:{form}}")
+
+
 def _name(row: Row) -> str:
     return f"`{row.method}`: {METHODS[row.method].what}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -105,14 +105,17 @@ def test_a_row_has_the_mean_over_seeds_and_its_interval(settings):
         write_run(run_id, settings, flags)
     (row,) = rows_of(read_runs(settings.out, JOINT))
     assert list(row.scores) == [3, 4, 6]
-    assert row.half_width == pytest.approx(4.303 * statistics.stdev([3, 4, 6]) / math.sqrt(3), rel=1e-3)
+    assert half_width(row.scores) == pytest.approx(4.303 * statistics.stdev([3, 4, 6]) / math.sqrt(3), rel=1e-3)
+    assert list(row.shares) == [1, 3 / 4, 0]
     assert row.scored == pytest.approx(2 / 3)
     assert row.by_user == {
         "student": pytest.approx(13 / 3),
         "ta": pytest.approx(13 / 3),
         "teacher": pytest.approx(13 / 3),
     }
-    assert "4.3 ± 3.8" in markdown([row])
+    table = markdown([row])
+    assert "| 4.3 ± 3.8 |" in table
+    assert "| 58% ± 129% |" in table
 
 
 def test_one_seed_has_no_interval():
