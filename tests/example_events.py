@@ -70,6 +70,17 @@ ACTION = ActionTaken(
     finish_reason="tool_calls",
     **OF_CHAT,
 )
+TRANSITION = TransitionJoined(
+    id="t-2",
+    action_id="a-2",
+    next_state_id="n-2",
+    turn=1,
+    context=(QUESTION,),
+    reply=REPLY,
+    kind="messages",
+    next_messages=(RESULT,),
+    **OF_CHAT,
+)
 SAMPLE = SampleBuilt(
     id="s-2",
     action_id="a-2",
@@ -97,17 +108,7 @@ EXAMPLES: tuple[Event, ...] = (
     NextStateObserved(id="n-2", action_id="a-2", messages=(RESULT,), exit_code=0, request_id="r-3", **OF_CHAT),
     FeedbackGiven(id="f-1", action_id="a-2", rating=-1.0, comment="Too long.", **OF_CHAT),
     OutcomeReported(id="o-1", score=0.5, verifier="pytest", detail="1 of 2", **OF_CHAT),
-    TransitionJoined(
-        id="t-2",
-        action_id="a-2",
-        next_state_id="n-2",
-        turn=1,
-        context=(QUESTION,),
-        reply=REPLY,
-        kind="messages",
-        next_messages=(RESULT,),
-        **OF_CHAT,
-    ),
+    TRANSITION,
     VerdictReached(
         id="v-2",
         transition_id="t-2",

@@ -1,24 +1,13 @@
-"""`example_transition`: an answer and what came next, for tests of those who read nothing else of it."""
+"""`example_transition`: a chat's answer and what came next, for tests of those who read nothing else of it."""
 
+from dataclasses import replace
 from typing import Any
 
 from schemas.events import Message, TransitionJoined
+from tests.example_events import TRANSITION
+
+ANSWERED: dict[str, Any] = {"source": "chat", "context": (), "reply": Message(role="assistant", content="an answer")}
 
 
 def example_transition(*next_messages: Message, **fields: Any) -> TransitionJoined:
-    values: dict[str, Any] = {
-        "kind": "messages",
-        "reply": Message(role="assistant", content="an answer"),
-        "context": (),
-        **fields,
-    }
-    return TransitionJoined(
-        id="t",
-        time_ms=0,
-        policy="p",
-        action_id="a",
-        next_state_id="n",
-        turn=0,
-        next_messages=next_messages,
-        **values,
-    )
+    return replace(TRANSITION, next_messages=next_messages, **{**ANSWERED, **fields})

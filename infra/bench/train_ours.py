@@ -39,7 +39,8 @@ class TurnByTurn(TorchBackend):
 def draw(model_path: Path, config: TrainerConfig, samples: Sequence[Sample]) -> list[list[float]]:
     """The log-probs that an engine would have recorded for each response, so that every ratio begins at 1."""
     backend = load(TorchBackend, model_path, config)
-    return [backend.logprobs(response(sample), backend.adapter()).tolist() for sample in samples]
+    adapter = backend.adapter()
+    return [backend.logprobs(response(sample), adapter).tolist() for sample in samples]
 
 
 def time_step(
