@@ -218,7 +218,7 @@ async def test_a_reader_that_leaves_frees_the_engine(client: SGLangEngine, rende
 async def test_loading_an_adapter_disturbs_no_running_request(
     client: SGLangEngine, renderer: ChatRenderer, reference: Reference, adapter: str, adapter_folder: Path
 ) -> None:
-    prompt, sampling = ask(renderer, "Write a long story."), Sampling(max_tokens=40)
+    prompt, sampling = ask(renderer, "Write a long story."), Sampling(max_tokens=100)
     drawing = asyncio.create_task(draw(client, prompt, sampling, adapter=adapter))
     await asyncio.sleep(0.5)
     await client.load_adapter("other@1", adapter_folder)
@@ -232,15 +232,19 @@ async def test_loading_an_adapter_disturbs_no_running_request(
 
 
 async def test_unloading_waits_for_requests_and_breaks_none(
-    client: SGLangEngine, renderer: ChatRenderer, reference: Reference, adapter_folder: Path
+    engine: Any, client: SGLangEngine, renderer: ChatRenderer, adapter_folder: Path
 ) -> None:
     await client.load_adapter("leaving@1", adapter_folder)
     prompt = ask(renderer, "Write a long story.")
-    drawing = asyncio.create_task(draw(client, prompt, Sampling(max_tokens=30), adapter="leaving@1"))
-    await asyncio.sleep(0.5)
+    drawing = asyncio.create_task(draw(client, prompt, Sampling(max_tokens=60), adapter="leaving@1"))
+    async with asyncio.timeout(30):
+        while not await num_running(engine.url):
+            await asyncio.sleep(0.05)
     await client.unload_adapter("leaving@1")
-    assert drawing.done()
-    assert (await drawing).finish_reason in {"stop", "length"}
+    assert not await num_running(engine.url)  # asks the engine: the reply's last bytes may not be here yet
+    reply = await asyncio.wait_for(drawing, 30)
+    assert reply.finish_reason in {"stop", "length"}
+    assert len(reply.logprobs) == len(reply.ids) > 1
 
 
 async def test_a_name_that_is_taken_is_refused(client: SGLangEngine, adapter: str, adapter_folder: Path) -> None:
