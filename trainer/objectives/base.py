@@ -19,9 +19,8 @@ if TYPE_CHECKING:  # settings are read by commands that must not wait for torch
     from torch import Tensor
 
 # student: the trained policy, with gradient. teacher: the frozen base, once per hinted prompt, or once on examples and
-# the turn's own prompt. reference: the frozen base on the turn's own prompt alone. retry: the trained policy, with
-# gradient, saying this response to the prompt whose first answer the user corrected.
-Pass = Literal["student", "teacher", "reference", "retry"]
+# the turn's own prompt. reference: the frozen base on the turn's own prompt alone.
+Pass = Literal["student", "teacher", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,6 @@ class Signals:
 
     has_teacher: bool  # a hint, or examples
     reward: float | None  # None: the verdict does not reward
-    is_retry: bool = False  # an accepted answer to a question whose first answer was corrected
     outcome: float | None = None  # of the whole episode, from a verifier
     group_id: str | None = None  # siblings of one task
     step: int | None = None  # position in the episode
@@ -49,7 +47,6 @@ class TurnTensors:
     teacher_logprobs_HTV: Sequence[Tensor] = ()  # H tensors [T, V], no gradient: the base reading hint h, or examples
     num_hint_tokens: Sequence[int] = ()  # H lengths of what the teachers read, for rules that choose by length
     reference_logprobs_TV: Tensor | None = None  # no gradient: the frozen base without a hint
-    retry_logprobs_TV: Tensor | None = None  # with gradient: the trained policy on the corrected turn's prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
