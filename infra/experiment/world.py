@@ -56,7 +56,7 @@ def trainer_config(method: Method, seed: int) -> TrainerConfig:
 
 def processors_config(method: Method) -> ProcessorsConfig:
     """How a method's samples become batches."""
-    return ProcessorsConfig(batch_size=method.batch_size, num_examples=0)
+    return ProcessorsConfig(batch_size=method.batch_size)
 
 
 def side_answers(events: Iterable[Event]) -> list[ActionTaken]:

@@ -251,7 +251,7 @@ rewards = st.none() | st.sampled_from([-1.0, 0.1, 1.0])
 def test_the_worth_of_rewards_is_the_oracles(
     baseline: Any, given_rewards: list[float | None], past: list[float]
 ) -> None:
-    signals = [Signals(has_teacher=False, reward=reward) for reward in given_rewards]
+    signals = [Signals(has_hints=False, reward=reward) for reward in given_rewards]
     advantages = Baseline(baseline=baseline).advantages(signals, past)
     assert advantages == [
         None if each is None else pytest.approx(each, abs=1e-12)
@@ -265,7 +265,7 @@ def test_the_worth_of_siblings_is_the_oracles(
     rows: list[tuple[str | None, int | None, float | None, float | None]],
 ) -> None:
     signals = [
-        Signals(has_teacher=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
+        Signals(has_hints=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
         for group_id, step, reward, outcome in rows
     ]
     advantages = group_advantages(signals)

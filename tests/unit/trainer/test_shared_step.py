@@ -26,7 +26,7 @@ class EveryPass:
     name = "every_pass"
 
     def passes(self, signals: Signals) -> frozenset[Pass]:
-        return frozenset({"student", "reference", *(["teacher"] if signals.has_teacher else [])})
+        return frozenset({"student", "reference", *(["teacher"] if signals.has_hints else [])})
 
     def advantages(self, turns: Sequence[Signals], past_rewards: Sequence[float]) -> list[float | None]:
         return [turn.reward for turn in turns]

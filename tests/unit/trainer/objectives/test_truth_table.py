@@ -10,11 +10,11 @@ from trainer.objectives.hybrid import Hybrid
 from trainer.objectives.opd import OPD
 from trainer.objectives.topk_distillation import TopKDistillation
 
-BOTH = Signals(has_teacher=True, reward=-1.0)
-HINT = Signals(has_teacher=True, reward=None)
-REWARD = Signals(has_teacher=False, reward=1.0)
-NEITHER = Signals(has_teacher=False, reward=None)
-GROUP = Signals(has_teacher=False, reward=None, outcome=1.0, group_id="task", step=0)
+BOTH = Signals(has_hints=True, reward=-1.0)
+HINT = Signals(has_hints=True, reward=None)
+REWARD = Signals(has_hints=False, reward=1.0)
+NEITHER = Signals(has_hints=False, reward=None)
+GROUP = Signals(has_hints=False, reward=None, outcome=1.0, group_id="task", step=0)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_a_kl_weight_reads_the_reference_and_is_no_lesson_itself(objective: Obje
 
 
 def test_an_outcome_counts_only_among_siblings() -> None:
-    assert GRPO().passes(Signals(has_teacher=True, reward=1.0, outcome=1.0)) == frozenset()
-    assert GRPO().passes(Signals(has_teacher=True, reward=None, group_id="task")) == frozenset()
-    assert GRPO().passes(Signals(has_teacher=True, reward=1.0, group_id="task")) == {"student"}
+    assert GRPO().passes(Signals(has_hints=True, reward=1.0, outcome=1.0)) == frozenset()
+    assert GRPO().passes(Signals(has_hints=True, reward=None, group_id="task")) == frozenset()
+    assert GRPO().passes(Signals(has_hints=True, reward=1.0, group_id="task")) == {"student"}
