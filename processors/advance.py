@@ -18,7 +18,6 @@ from processors.credit import waits_for_outcome
 from processors.emit import Emission, reject
 from processors.join import STAGE, join, observe, refuse, skip
 from processors.ports import Renderer
-from processors.retry import MissingVerdict, corrected_turn
 from processors.turns import Draft, Known, Turn
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import ActionTaken, Event, HintExtracted, NextStateObserved, VerdictReached
@@ -26,7 +25,6 @@ from schemas.prompt import Resolved
 from streams.recorded import Recorded
 from streams.topics import ACTIONS
 
-ACCEPTED = 1
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -121,15 +119,7 @@ class _Step:
         self._advance(assessment.action_id)
 
     def _advance(self, action_id: str) -> None:
-        """Emit what has become complete, here and in the turns that waited for it."""
-        self._complete_turn(action_id)
-        turn = self.draft.turn(action_id)
-        for child_id in turn.children if turn is not None and turn.settled else ():
-            child = self.draft.turn(child_id)
-            if child is not None and not child.settled:
-                self._advance(child_id)
-
-    def _complete_turn(self, action_id: str) -> None:
+        """Emit what has become complete."""
         turn, action = self.draft.turn(action_id), self.draft.action(action_id)
         if turn is None or action is None or turn.action_offset is None or turn.settled:
             return
@@ -138,8 +128,7 @@ class _Step:
         try:
             prompt = whole_prompt(action, self.draft.action)
             if isinstance(prompt, MissingBase):
-                self.draft.turns[action_id] = replace(turn, missing_base_id=prompt.action_id)
-                self._wait(action, prompt.action_id)
+                self._wait(action, turn, prompt.action_id)
             else:
                 self.draft.turns[action_id] = self._complete(action, prompt, turn)
         except RejectedError as error:  # the fault lies in the recorded action, not in the record at hand
@@ -154,23 +143,18 @@ class _Step:
         for transition in transitions:
             self._emit(transition)
         if turn.verdict and turn.hint and not waits_for_outcome(action):
-            corrected = corrected_turn(action, self.draft) if turn.verdict.score == ACCEPTED else None
-            if isinstance(corrected, MissingVerdict):
-                self._wait(action, corrected.action_id)
-                return turn
-            sample = build(action, prompt, turn.verdict, turn.hint, self.rules.renderer, corrected=corrected)
-            self._emit(sample)
+            self._emit(build(action, prompt, turn.verdict, turn.hint, self.rules.renderer))
             turn = _settled(turn)
         return turn
 
-    def _wait(self, action: ActionTaken, other_id: str) -> None:
-        """Come back to the action when the other one does: its base, or the corrected turn before it."""
-        other = self.draft.turn_or_new(other_id, self.record, action)
-        if action.id not in other.children:
-            self.draft.turns[other_id] = replace(other, children=(*other.children, action.id))
+    def _wait(self, action: ActionTaken, turn: Turn, base_id: str) -> None:
+        """Hold the action until its base comes."""
+        self.draft.turns[action.id] = replace(turn, missing_base_id=base_id)
+        base = self.draft.turn_or_new(base_id, self.record, action)
+        if action.id not in base.children:
+            self.draft.turns[base_id] = replace(base, children=(*base.children, action.id))
 
 
 def _settled(turn: Turn) -> Turn:
     """A turn that something accounts for; what was waiting in it is not needed any more."""
-    score = turn.verdict.score if turn.verdict else turn.score
-    return replace(turn, settled=True, score=score, join=replace(turn.join, held=()), verdict=None, hint=None)
+    return replace(turn, settled=True, join=replace(turn.join, held=()), verdict=None, hint=None)

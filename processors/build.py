@@ -14,30 +14,20 @@ from processors.credit import reward_of
 from processors.derive import context_of
 from processors.join import skip
 from processors.ports import Renderer
-from processors.retry import Corrected
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import ActionTaken, HintExtracted, SampleBuilt, Sampling, SkipReason, TurnSkipped, VerdictReached
 from schemas.identity import derived_id
 from schemas.prompt import Resolved
 
 STAGE = "build"
-VERSION = "3"  # samples say how they read as an example, and where examples go
-LIKED = 1.0
-MAX_EXAMPLE_TOKENS = 2048  # of one; a long conversation shows little that its last turns do not, and doubles the sample
+VERSION = "4"
 
 
 def build(
-    action: ActionTaken,
-    prompt: Resolved,
-    verdict: VerdictReached,
-    hint: HintExtracted,
-    renderer: Renderer,
-    *,
-    corrected: Corrected | None = None,
+    action: ActionTaken, prompt: Resolved, verdict: VerdictReached, hint: HintExtracted, renderer: Renderer
 ) -> SampleBuilt | TurnSkipped:
     """The sample of one judged turn, or its skip.
 
-    Args:    corrected: the turn that this accepted one answers again.
     Raises:  RejectedError: a hint cannot be rendered as the action's prompt was.
     """
     transform = not_invertible(action.sampling)
@@ -48,10 +38,8 @@ def build(
         if verdict.score is None:
             return _skip("abstained_without_hint", verdict.abstention or hint.reason, action, verdict, hint)
         return _skip("zero_without_hint", hint.reason, action, verdict, hint)
-    asked = corrected.prompt if corrected else prompt
-    inputs = (action.id, verdict.transition_id, verdict.id, hint.id)
     return SampleBuilt(
-        id=derived_id(STAGE, VERSION, (*inputs, *([corrected.action_id] if corrected else []))),
+        id=derived_id(STAGE, VERSION, (action.id, verdict.transition_id, verdict.id, hint.id)),
         action_id=action.id,
         transition_id=verdict.transition_id,
         verdict_id=verdict.id,
@@ -66,9 +54,6 @@ def build(
         reward=reward,
         hints=hint.hints,
         teacher_prompt_ids=tuple(_teacher_prompt(action, prompt, text, renderer) for text in hint.hints),
-        retry_prompt_ids=asked.prompt_ids if corrected else (),
-        as_example_ids=_as_example(action, asked, renderer) if reward == LIKED else (),
-        examples_at=_examples_at(action, prompt, renderer),
         **context_of(action, verdict, hint),
     )
 
@@ -101,19 +86,6 @@ def _skip(
     reason: SkipReason, detail: str, action: ActionTaken, verdict: VerdictReached, hint: HintExtracted
 ) -> TurnSkipped:
     return skip(action.id, reason, action, verdict, hint, detail=detail, stage=STAGE)
-
-
-def _as_example(action: ActionTaken, asked: Resolved, renderer: Renderer) -> tuple[int, ...]:
-    if not action.subject or action.template_digest != renderer.template_digest:
-        return ()
-    ids = renderer.conversation_ids((*asked.messages, action.reply), action.tools, action.template_arguments)
-    return ids if len(ids) <= MAX_EXAMPLE_TOKENS else ()
-
-
-def _examples_at(action: ActionTaken, prompt: Resolved, renderer: Renderer) -> int | None:
-    if not action.subject or action.template_digest != renderer.template_digest:
-        return None
-    return renderer.conversation_start(prompt.messages, prompt.prompt_ids, action.tools, action.template_arguments)
 
 
 def _teacher_prompt(action: ActionTaken, prompt: Resolved, hint: str, renderer: Renderer) -> tuple[int, ...]:

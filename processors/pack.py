@@ -19,7 +19,7 @@ from streams.recorded import Recorded
 from streams.topics import MAX_RECORD_BYTES
 
 STAGE = "pack"
-VERSION = "2"  # with examples
+VERSION = "3"
 BYTES_PER_TOKEN = 8  # id and log-prob, 4 bytes each
 BYTES_PER_SPAN = 12
 ROOM_BYTES = 4096  # a sample's other columns, generously
@@ -38,8 +38,7 @@ class OpenSample:
         """How much of a batch record it takes, at most."""
         sample = self.sample
         teacher_tokens = sum(len(ids) for ids in sample.teacher_prompt_ids)
-        own = (sample.prompt_ids, sample.response_ids, sample.retry_prompt_ids, sample.example_ids)
-        num_tokens = sum(map(len, own)) + teacher_tokens
+        num_tokens = len(sample.prompt_ids) + len(sample.response_ids) + teacher_tokens
         text_bytes = sum(len(hint.encode()) for hint in sample.hints)
         return num_tokens * BYTES_PER_TOKEN + len(sample.token_versions) * BYTES_PER_SPAN + text_bytes + ROOM_BYTES
 

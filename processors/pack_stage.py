@@ -1,23 +1,20 @@
 """`PackStage`: seals batches, by size and by time.
 
 Samples that are in no batch yet are not done: after a crash they are read again. What is in a batch is known from the
-topic `batches` itself, which the stage reads before its first sample, and then the samples in them, for the examples
-that they are. So there is no table, and a seal by time, which no replay could repeat, is remembered by the record that
-it made.
+topic `batches` itself, which the stage reads before its first sample. So there is no table, and a seal by time, which
+no replay could repeat, is remembered by the record that it made.
 
 Consumes `samples`, produces `batches`; `rejections` and `skips` for samples that no batch could hold.
 """
 
 import asyncio
 from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from cachetools import FIFOCache
 
 from processors.config import ProcessorsConfig
 from processors.emit import Emission, reject
-from processors.examples import Examples
 from processors.join import skip
 from processors.pack import STAGE, OpenBatch, OpenSample, seal
 from processors.recall import MAX_REMEMBERED, ReadLog
@@ -27,7 +24,7 @@ from schemas.errors import RejectedError
 from schemas.events import BatchSealed, SampleBuilt
 from streams.codec import encode_batch
 from streams.recorded import Recorded
-from streams.topics import BATCHES, SAMPLES
+from streams.topics import BATCHES
 
 Place = tuple[int, str]  # samples partition, policy
 
@@ -43,7 +40,6 @@ class PackStage:
         self._open: dict[Place, OpenBatch] = {}
         # Samples in a batch: the offset of its record while the batch is open, None once it is sealed.
         self._packed: MutableMapping[str, int | None] = FIFOCache(MAX_REMEMBERED)
-        self._examples = Examples(config.num_examples, config.max_example_tokens)
         self._is_loaded = False
 
     async def handle(self, records: Sequence[Recorded]) -> Sequence[Recorded]:
@@ -65,14 +61,12 @@ class PackStage:
         """Drop open batches, whose samples will be read again, and read the log again before the next sample."""
         self._open.clear()
         self._packed.clear()
-        self._examples.clear()
         self._is_loaded = False
 
     async def _add(self, new: OpenSample) -> list[Recorded]:
         if new.sample.id in self._packed:
             is_open = self._packed[new.sample.id] == new.record.offset  # the record itself, delivered again
             return [] if is_open else [new.record]
-        new = replace(new, sample=self._examples.shown(new.sample))
         try:  # alone, so that the others of its batch are packed
             encode_batch(seal((new,), "size"), (new.sample,), STAGE)
         except RejectedError as error:
@@ -83,7 +77,6 @@ class PackStage:
             done += await self._seal(place, "size")
         batch = self._open.setdefault(place, OpenBatch())
         batch.add(new)
-        self._examples.add(new.sample)
         self._packed[new.sample.id] = new.record.offset
         if len(batch.samples) >= self._config.batch_size:
             done += await self._seal(place, "size")
@@ -113,6 +106,3 @@ class PackStage:
         for event in self._read_log((BATCHES,), None):
             if isinstance(event, BatchSealed):
                 self._packed.update((sample_id, None) for sample_id in event.sample_ids)
-        for event in self._read_log((SAMPLES,), None):
-            if isinstance(event, SampleBuilt) and event.id in self._packed:
-                self._examples.add(event)

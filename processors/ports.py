@@ -39,14 +39,3 @@ class Renderer(Protocol):
         self, messages: tuple[Message, ...], tools: str, template_arguments: str, hint: str
     ) -> tuple[int, ...]:
         """Ids of the prompt with the hint added to the last user message, or as one after a tool result."""
-
-    def conversation_start(
-        self, messages: Sequence[Message], prompt_ids: Sequence[int], tools: str, template_arguments: str
-    ) -> int | None:
-        """How many of a prompt's ids come before its conversation: what the template, and the system, say first.
-
-        Returns: None where an earlier conversation put there would not read as if it had been held before.
-        """
-
-    def conversation_ids(self, messages: Sequence[Message], tools: str, template_arguments: str) -> tuple[int, ...]:
-        """Ids of a finished conversation, as it reads behind that start; none where it would read otherwise."""

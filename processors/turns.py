@@ -12,7 +12,7 @@ from processors.derive import context_of
 from processors.emit import Emission, reject
 from processors.join import STAGE, JoinState, skip
 from schemas.errors import RejectedError
-from schemas.events import ActionTaken, Event, HintExtracted, Score, SkipReason, VerdictReached
+from schemas.events import ActionTaken, Event, HintExtracted, SkipReason, VerdictReached
 from streams.recorded import Recorded
 
 
@@ -28,11 +28,10 @@ class Turn:
     action_offset: int | None = None  # None: the action is not there yet
     join: JoinState = field(default_factory=JoinState)
     missing_base_id: str | None = None
-    children: tuple[str, ...] = ()  # actions that wait, or waited, for this one: as a base, or for its verdict
+    children: tuple[str, ...] = ()  # actions that wait, or waited, for this one as a base
     verdict: VerdictReached | None = None  # until settled
     hint: HintExtracted | None = None
     settled: bool = False  # a sample, a skip or a rejection accounts for it
-    score: Score | None = None  # of its verdict, once it is settled
 
     @property
     def awaits_next_state(self) -> bool:

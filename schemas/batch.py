@@ -32,12 +32,9 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("temperature", pa.float32(), nullable=False),
     pa.field("reward", pa.float32()),
     pa.field("outcome", pa.float32()),
-    pa.field("retry_prompt_ids", _IDS, nullable=False),  # of the corrected turn that this one answers again, or empty
-    pa.field("example_ids", _IDS, nullable=False),  # earlier conversations whose answer the user liked, or empty
-    pa.field("examples_at", pa.int32()),  # where in prompt_ids they go
     pa.field("hints", pa.list_(pa.field("item", pa.string(), nullable=False)), nullable=False),  # [H]
     pa.field("teacher_prompt_ids", pa.list_(pa.field("item", _IDS, nullable=False)), nullable=False),  # [H][P_h]
 ]
 SAMPLE_SCHEMA = pa.schema(_FIELDS)
 # Name -> what a batch without it means.
-LATER_COLUMNS: dict[str, Any] = {"outcome": None, "retry_prompt_ids": [], "example_ids": [], "examples_at": None}
+LATER_COLUMNS: dict[str, Any] = {"outcome": None}

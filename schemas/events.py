@@ -234,10 +234,6 @@ class SampleBuilt(Event):
     hints: tuple[str, ...] = ()
     teacher_prompt_ids: tuple[tuple[int, ...], ...] = ()  # [H][P_h]
     outcome: float | None = None  # of the episode that the turn belongs to; None: there is none
-    retry_prompt_ids: tuple[int, ...] = ()  # of the corrected turn that this accepted one answers again, or empty
-    as_example_ids: tuple[int, ...] = ()  # the turn as an earlier conversation; empty unless its user liked it
-    examples_at: int | None = None  # where in prompt_ids earlier conversations go; None: nowhere in this template
-    example_ids: tuple[int, ...] = ()  # earlier conversations with this user, for the teacher; added by pack
 
 
 SkipReason = Literal[

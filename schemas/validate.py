@@ -77,14 +77,6 @@ def _validate_teacher(event: SampleBuilt) -> None:
         raise TokenMismatchError(message)
     for ids in event.teacher_prompt_ids:
         _refuse_negative(event, "teacher_prompt_ids", ids)
-    _refuse_negative(event, "retry_prompt_ids", event.retry_prompt_ids)
-    _refuse_negative(event, "as_example_ids", event.as_example_ids)
-    _refuse_negative(event, "example_ids", event.example_ids)
-    if event.examples_at is None and not event.example_ids:
-        return
-    if event.examples_at is None or not 0 <= event.examples_at <= len(event.prompt_ids):
-        message = f"{_name(event)} has examples_at {event.examples_at}, which is no place in its prompt_ids."
-        raise TokenMismatchError(message)
 
 
 def _validate_range(event: BatchSealed) -> None:

@@ -37,21 +37,14 @@ class ChatTemplate:
         self.source = source
         self.knows_tools = "tools" in used
 
-    def render(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Any],
-        arguments: Mapping[str, Any],
-        *,
-        wants_reply: bool = True,
-    ) -> str:
-        """The prompt up to where the reply begins; or the messages alone, where nobody is to reply.
+    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], arguments: Mapping[str, Any]) -> str:
+        """The prompt up to where the reply begins.
 
         Raises:  RejectedError: the template refuses these messages or arguments.
         """
         given = {**self._variables, **arguments, "messages": messages, "tools": list(tools) or None}
         try:
-            return self._template.render(given, add_generation_prompt=wants_reply)
+            return self._template.render(given, add_generation_prompt=True)
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             message = f"The policy's chat template refuses these messages: {error}."
             raise RejectedError(message) from error

@@ -7,7 +7,7 @@ results into text. The model's own template still has the last word on what a me
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby, takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from serving.model_folder import no_model_folder, vocab_size
 from serving.tool_calls import TOOL_CALL_OPEN, split_tool_calls
 
 HINT_MARK = "I have told you before:"  # the small model follows it 1.3 to 3 times as often as one in brackets
-_EARLIER = (Message(role="user", content="Is it far?"), Message(role="assistant", content="Not at all."))  # a probe
 _TOOLS_TEMPLATE = Path(__file__).parent / "templates" / "hermes_tools.jinja"
 
 
@@ -50,7 +49,14 @@ class ChatRenderer:
         Args:    tools: JSON list of the offered tools; template_arguments: JSON object for the template.
         Raises:  RejectedError: messages that the policy cannot read (images), or that its template refuses.
         """
-        return self._ids(self._text(messages, tools, template_arguments))
+        offered = orjson.loads(tools)
+        _refuse_media(messages)
+        if not self._template.knows_tools and (offered or any(_is_about_tools(message) for message in messages)):
+            messages, offered = tuple(self._plain(messages, offered)), []
+        text = self._template.render(
+            [_template_form(message) for message in messages], offered, orjson.loads(template_arguments)
+        )
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of some tokens, without special ones: what a client reads."""
@@ -66,66 +72,6 @@ class ChatRenderer:
     ) -> tuple[int, ...]:
         """Ids of the prompt with the hint added to the last user message, or as one after a tool result."""
         return self.render(with_hint(messages, hint), tools, template_arguments)
-
-    def conversation_start(
-        self, messages: Sequence[Message], prompt_ids: Sequence[int], tools: str, template_arguments: str
-    ) -> int | None:
-        """How many of a prompt's ids come before its conversation: what the template, and the system, say first.
-
-        Args:    messages, prompt_ids: the prompt, as it was recorded.
-        Returns: None where an earlier conversation put there would not read as if it had been held before: templates
-                 may look back, or gather what stands apart.
-        """
-        said = _said_first(messages)
-        try:
-            opening = self._opening(said, tools, template_arguments)
-            earlier = self._text((*said, *_EARLIER), tools, template_arguments, wants_reply=False)
-            own = self.render(messages, tools, template_arguments)
-            tried = self.render((*said, *_EARLIER, *messages[len(said) :]), tools, template_arguments)
-        except RejectedError:  # of a template that wants other turns
-            return None
-        start = len(self._ids(opening))
-        spliced = (*own[:start], *self._ids(earlier[len(opening) :]), *own[start:])
-        return start if tried == spliced and own[:start] == tuple(prompt_ids[:start]) else None
-
-    def conversation_ids(self, messages: Sequence[Message], tools: str, template_arguments: str) -> tuple[int, ...]:
-        """Ids of a finished conversation, as it reads behind that start; none where it would read otherwise."""
-        try:
-            opening = self._opening(_said_first(messages), tools, template_arguments)
-            whole = self._text(messages, tools, template_arguments, wants_reply=False)
-            followed = self._text((*messages, _EARLIER[0]), tools, template_arguments, wants_reply=False)
-        except RejectedError:
-            return ()
-        fits = whole.startswith(opening) and followed.startswith(whole)
-        return self._ids(whole[len(opening) :]) if fits else ()
-
-    def _opening(self, said: Sequence[Message], tools: str, template_arguments: str) -> str:
-        """The text before the first message that is not the system's; a guess, from how short conversations differ.
-
-        Raises:  RejectedError: they do not differ as they would if messages were rendered one by one.
-        """
-        asked, answered, asked_again = (*_EARLIER, replace(_EARLIER[0], content=_EARLIER[0].content[::-1]))
-        one, two, three = (
-            self._text((*said, *turns), tools, template_arguments, wants_reply=False)
-            for turns in ((asked,), (asked, answered), (asked, answered, asked_again))
-        )
-        size = len(one) - (len(three) - len(two))
-        if size < 0 or not two.startswith(one):
-            raise RejectedError("The policy's chat template does not render messages one by one.")
-        return one[:size]
-
-    def _text(
-        self, messages: Sequence[Message], tools: str, template_arguments: str, *, wants_reply: bool = True
-    ) -> str:
-        offered = orjson.loads(tools)
-        _refuse_media(messages)
-        if not self._template.knows_tools and (offered or any(_is_about_tools(message) for message in messages)):
-            messages, offered = tuple(self._plain(messages, offered)), []
-        forms = [_template_form(message) for message in messages]
-        return self._template.render(forms, offered, orjson.loads(template_arguments), wants_reply=wants_reply)
-
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _plain(self, messages: Sequence[Message], tools: Sequence[Any]) -> Iterator[Message]:
         """The same conversation without tools, calls or tool results in it, other than as text."""
@@ -145,10 +91,6 @@ class ChatRenderer:
         if not message.tool_calls:
             return message
         return replace(message, content=str(self._tools.assistant(message.content, message.tool_calls)), tool_calls=())
-
-
-def _said_first(messages: Sequence[Message]) -> tuple[Message, ...]:
-    return tuple(takewhile(lambda message: _role(message) == "system", messages))
 
 
 def with_hint(messages: tuple[Message, ...], hint: str) -> tuple[Message, ...]:

@@ -69,7 +69,7 @@ def read_batch(value: bytes) -> tuple[bytes, pa.Table]:
 
 
 def _with_later_columns(table: pa.Table) -> pa.Table:
-    """A batch that was sealed before a column existed, as its samples would be written now: null, or empty."""
+    """A batch that was sealed before a column existed, as its samples would be written now."""
     for name, empty in LATER_COLUMNS.items():
         if table.schema.get_field_index(name) < 0:
             field = SAMPLE_SCHEMA.field(name)
@@ -102,17 +102,14 @@ def _num_nulls(column: Any) -> int:
 def _validate_rows(table: pa.Table) -> None:
     """The laws of schemas/validate.py on columns: lengths that fit, spans that cover, ids that are not negative."""
     num_tokens = pc.list_value_length(table["response_ids"])
-    num_prompt_tokens = pc.list_value_length(table["prompt_ids"])
-    places = zip(table["examples_at"].to_pylist(), num_prompt_tokens.to_pylist(), strict=True)
     spans: Any = zip(table["token_versions"].to_pylist(), num_tokens.to_pylist(), strict=True)
     fits = (
         num_tokens.equals(pc.list_value_length(table["response_logprobs"])),
         pc.list_value_length(table["hints"]).equals(pc.list_value_length(table["teacher_prompt_ids"])),
         all(spans_cover(map(_SPAN, row), length) for row, length in spans),
-        all(start is None or 0 <= start <= length for start, length in places),
     )
     if not all(fits):
-        message = f"{BatchSealed.type} has samples whose ids, log-probs, token_versions or teacher prompts do not fit."
+        message = f"{BatchSealed.type} has samples whose ids, log-probs, token_versions or teacher prompts differ."
         raise TokenMismatchError(message)
     logprobs = pc.list_flatten(table["response_logprobs"])
     if not all(
@@ -122,8 +119,7 @@ def _validate_rows(table: pa.Table) -> None:
         message = f"{BatchSealed.type} has samples with NaN or infinity as log-prob, temperature, reward or outcome."
         raise MalformedEventError(message)
     teacher_ids = pc.list_flatten(table["teacher_prompt_ids"])
-    own_ids: list[Any] = [table[name] for name in ("prompt_ids", "response_ids", "retry_prompt_ids", "example_ids")]
-    for ids in (*own_ids, teacher_ids):
+    for ids in (table["prompt_ids"], table["response_ids"], teacher_ids):
         lowest = pc.min(pc.list_flatten(ids)).as_py()
         if lowest is not None and lowest < 0:
             message = f"{BatchSealed.type} has the negative token id {lowest}; ids start at 0."

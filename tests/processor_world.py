@@ -38,14 +38,6 @@ class LetterRenderer:
     ) -> tuple[int, ...]:
         return self.render((*messages[:-1], replace(messages[-1], content=f"{messages[-1].content} ({hint})")))
 
-    def conversation_start(
-        self, messages: Sequence[Message], prompt_ids: Sequence[int], tools: str, template_arguments: str
-    ) -> int | None:
-        return 0
-
-    def conversation_ids(self, messages: Sequence[Message], tools: str, template_arguments: str) -> tuple[int, ...]:
-        return self.render(messages)
-
 
 class EchoJudge:
     """Scores by the first word of the reply: thanks +1, wrong -1, hm abstains, all else 0. Counts what it is asked."""
@@ -194,20 +186,6 @@ def ended(action_id: str = "a-1", **changes: object) -> NextStateObserved:
     """That nothing followed."""
     end = {"id": f"end-{action_id}", "kind": "ended", "messages": (), "ended_reason": "timeout"}
     return next_state(action_id, **(end | changes))
-
-
-def corrected_turns(*replies: str, conversation: str = "c-1", subject: str = "ada") -> list[Event]:
-    """A conversation of new messages only, in which each reply answers the action before it."""
-    taken, events, question = None, [], "hello"
-    for number, reply in enumerate(replies, start=1):
-        whose = {"conversation_id": conversation, "subject": subject}
-        parent = None if taken is None else taken.id
-        action_id = f"a-{number}" if conversation == "c-1" else f"a-{conversation}-{number}"
-        said = f"answer {number}"
-        taken = action(action_id, messages=(user(question),), parent_action_id=parent, reply=said, **whose)
-        events += [taken, next_state(taken.id, reply, **whose)]
-        question = reply
-    return events
 
 
 def resolved(taken: ActionTaken, messages: tuple[Message, ...]) -> Resolved:

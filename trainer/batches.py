@@ -2,8 +2,7 @@
 
 Consumes one `batches` record's Arrow table and what the trainer has committed so far; produces turns, skips and
 rejections, one of them per sample. Token ids and log-probs are views into the bytes that Kafka delivered (DLPack), so a
-batch is held once, however long its prompts are; only a teacher that reads an example has a prompt of its own. A sample
-that contradicts itself is a rejection: the rest still train.
+batch is held once, however long its prompts are. A sample that contradicts itself is a rejection: the rest still train.
 
 Legend: P prompt tokens, T response tokens, H hints.
 """
@@ -37,7 +36,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One sample, ready to train. `teachers` [H] hold the same response under what each teacher reads."""
+    """One sample, ready to train. `teachers` [H] hold the same response under each hinted prompt."""
 
     sample_id: str
     action_id: str
@@ -46,7 +45,6 @@ class Turn:
     engine_logprobs_T: Tensor  # float32
     versions_T: Tensor  # int64, the policy version that drew each token
     teachers: tuple[Response, ...]
-    retry: Response | None  # the same response to the prompt whose first answer the user corrected
     reward: float | None
     outcome: float | None
 
@@ -64,9 +62,8 @@ class Turn:
     def signals(self) -> Signals:
         """What an objective may know of it before any pass."""
         return Signals(
-            has_teacher=bool(self.teachers),
+            has_hints=bool(self.teachers),
             reward=self.reward,
-            is_retry=self.retry is not None,
             outcome=self.outcome,
             group_id=self.origin.group_id,
             step=self.origin.step,
@@ -144,15 +141,9 @@ def _turn(row: dict[str, Any]) -> Turn:
     versions_T = torch.zeros(len(response_ids_T), dtype=torch.int64)
     for span in row["token_versions"].as_py():
         versions_T[span["start"] : span["end"]] = span["version"]
-    own_P, retry_P, example_P = (_view(row[name].values) for name in ("prompt_ids", "retry_prompt_ids", "example_ids"))
-    hinted = [_view(ids.values) for ids in row["teacher_prompt_ids"]]
-    start = row["examples_at"].as_py()
-    if len(example_P) and start is not None:
-        # A teacher that is shown them teaches more than one that is told (infra/experiment/LOG.md).
-        hinted = [torch.cat((own_P[:start], example_P, own_P[start:]))]
-    own, retry, *teachers = (
-        Response(prompt_ids_P=prompt_P, response_ids_T=response_ids_T, temperature=temperature)
-        for prompt_P in (own_P, retry_P, *hinted)
+    prompts = [row["prompt_ids"].values, *(scalar.values for scalar in row["teacher_prompt_ids"])]
+    own, *teachers = (
+        Response(prompt_ids_P=_view(ids), response_ids_T=response_ids_T, temperature=temperature) for ids in prompts
     )
     return Turn(
         sample_id=row["sample_id"].as_py(),
@@ -162,7 +153,6 @@ def _turn(row: dict[str, Any]) -> Turn:
         engine_logprobs_T=_view(row["response_logprobs"].values),
         versions_T=versions_T,
         teachers=tuple(teachers),
-        retry=retry if len(retry.prompt_ids_P) else None,
         reward=row["reward"].as_py(),
         outcome=row["outcome"].as_py(),
     )
@@ -201,8 +191,7 @@ def _check_tokens(turn: Turn, vocab_size: int) -> None:
     if any(len(ids) == 0 for ids in prompts):
         message = f"Sample {turn.sample_id} has an empty prompt; the first token of a response needs one before it."
         raise TokenMismatchError(message)
-    retries = [] if turn.retry is None else [turn.retry.prompt_ids_P]
-    for ids in (turn.response.response_ids_T, *prompts, *retries):
+    for ids in (turn.response.response_ids_T, *prompts):
         lowest, highest = int(ids.min()), int(ids.max())
         if lowest < 0 or highest >= vocab_size:
             message = (

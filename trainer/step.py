@@ -136,7 +136,7 @@ class _Step:
         passes = [self._objective.passes(each.turn.signals) for each in group]
         pairs = list(zip(group, passes, strict=True))
         frozen = self._run([each for one, asked in pairs for each in _frozen(one.turn, asked)], frozen=True)
-        moved = self._run([each for one, asked in pairs for each in _moved(one.turn, asked)], frozen=False)
+        moved = self._run([each.turn.response for each in group], frozen=False)
         for one, asked in pairs:
             turn = one.turn
             teachers = turn.teachers if "teacher" in asked else ()
@@ -144,7 +144,6 @@ class _Step:
                 one,
                 TurnTensors(
                     student_logprobs_TV=next(moved),
-                    retry_logprobs_TV=next(moved) if "retry" in asked and turn.retry else None,
                     teacher_logprobs_HTV=list(islice(frozen, len(teachers))),
                     num_hint_tokens=[len(teacher.prompt_ids_P) for teacher in teachers],
                     reference_logprobs_TV=next(frozen) if "reference" in asked else None,
@@ -179,11 +178,6 @@ class _Step:
 def _frozen(turn: Turn, asked: Set[Pass]) -> list[Response]:
     """What the frozen base reads for a turn, in the order in which `_tensors` takes it."""
     return [*(turn.teachers if "teacher" in asked else ()), *((turn.response,) if "reference" in asked else ())]
-
-
-def _moved(turn: Turn, asked: Set[Pass]) -> list[Response]:
-    """What the trained policy reads for a turn, in the order in which `_tensors` takes it."""
-    return [turn.response, *((turn.retry,) if "retry" in asked and turn.retry else ())]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -119,7 +119,6 @@ def _turn(number: int, sample: Sample, drawn: Sequence[float], *, hinted: bool) 
         engine_logprobs_T=torch.tensor(drawn),
         versions_T=torch.zeros(len(drawn), dtype=torch.int64),
         teachers=(_reading(sample, sample.hinted_prompt_ids),) if hinted else (),
-        retry=None,
         reward=sample.reward,
         outcome=None,
     )

@@ -153,7 +153,7 @@ async def _settle(stage: _Stage) -> None:
 
 
 async def _talk(stage: _Stage, number: int, enough: asyncio.Event) -> None:
-    name = f"user-{number}"  # what a user liked is shown to the teachers of this user's turns only
+    name = f"user-{number}"
     user = ScriptedUser(stage.client, stage.model, TEMPERATURE, stage.tally, name=name, seed=stage.seed)
     while not enough.is_set():
         with contextlib.suppress(openai.OpenAIError):  # the tally has it; the demo will exit 1 and say so

@@ -18,7 +18,6 @@ from starlette.applications import Starlette
 from infra.experiment.engine import LockstepEngine
 from infra.experiment.judging import extractor_of, judge_of
 from infra.experiment.methods import Method
-from infra.experiment.standing_hints import StandingHints
 from infra.experiment.world import processors_config
 from infra.home import Home
 from processors.assess_stage import AssessStage
@@ -169,13 +168,7 @@ class Pipeline:
 
 def _stages(method: Method, log: MemoryLog, renderer: ChatRenderer, home: Home, clock: Ticks) -> dict[Topic, Stage]:
     config = processors_config(method)
-    turns = TurnStage(
-        config,
-        renderer,
-        OpenTurns(MemoryTable(), MemoryTable(), clock=clock),
-        StandingHints(log, renderer) if method.standing_hints else log,
-        clock=clock,
-    )
+    turns = TurnStage(config, renderer, OpenTurns(MemoryTable(), MemoryTable(), clock=clock), log, clock=clock)
     assess = AssessStage(config, judge_of(method, home), extractor_of(method), log, log.read, clock=clock)
     pack = PackStage(config, log, log.read, clock=clock)
     by_turn: dict[Topic, Stage] = dict.fromkeys((ACTIONS, NEXT_STATES, VERDICTS, HINTS), turns)

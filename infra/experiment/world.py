@@ -55,9 +55,8 @@ def trainer_config(method: Method, seed: int) -> TrainerConfig:
 
 
 def processors_config(method: Method) -> ProcessorsConfig:
-    """How a method's samples become batches, and what its teachers read."""
-    config = ProcessorsConfig(batch_size=method.batch_size)
-    return config if method.examples else config.model_copy(update={"num_examples": 0})
+    """How a method's samples become batches."""
+    return ProcessorsConfig(batch_size=method.batch_size)
 
 
 def side_answers(events: Iterable[Event]) -> list[ActionTaken]:

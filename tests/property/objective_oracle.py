@@ -17,7 +17,6 @@ Matrix = Sequence[Row]  # [T][V]
 class OracleTurn:
     student: Matrix  # logits, as all matrices here
     old: Matrix
-    retry: Matrix | None
     reference: Matrix
     teachers: Sequence[Matrix]
     hint_lengths: Sequence[int]
@@ -34,7 +33,6 @@ class Position:
 
     student: Row
     old: Row
-    retry: Row | None
     reference: Row
     teacher: Row | None
     token: int
@@ -120,14 +118,6 @@ def binned_kl(at: Position, settings: Settings) -> float:
     return stale_weight(at, settings) * sum(p * math.log(p / q) for p, q in [*bins, rest])
 
 
-def divergence(wanted: Row, own: Row) -> float:
-    """Kullback and Leibler's, of rows of log-probs."""
-    total = 0.0
-    for word in range(len(wanted)):
-        total += math.exp(wanted[word]) * (wanted[word] - own[word])
-    return total
-
-
 def reference_kl(at: Position, settings: Settings) -> float:
     gap = at.reference[at.token] - at.student[at.token]
     return settings["kl_weight"] * (math.exp(gap) - gap - 1)
@@ -163,18 +153,6 @@ def topk_distillation(at: Position, settings: Settings, advantage: float | None)
     return binned_kl(at, settings)
 
 
-def hindsight(at: Position, settings: Settings, advantage: float | None) -> float:
-    loss = 0.0
-    spares = settings["negative"] == "teacher_agrees" and at.teacher is not None and hint_gap(at) >= 0
-    if advantage is not None and not (advantage < 0 and spares):
-        loss += settings["rl_weight"] * clipped_policy(at, settings, advantage)
-    if at.teacher is not None:
-        loss += settings["opd_weight"] * stale_weight(at, settings) * divergence(at.teacher, at.student)
-    if at.retry is not None:
-        loss += settings["retry_weight"] * divergence(at.reference, at.retry)
-    return loss
-
-
 METHODS: Mapping[str, Callable[[Position, Settings, float | None], float]] = {
     "binary_rl": binary_rl,
     "opd": opd,
@@ -182,7 +160,6 @@ METHODS: Mapping[str, Callable[[Position, Settings, float | None], float]] = {
     "hybrid": hybrid,
     "topk_distillation": topk_distillation,
     "grpo": binary_rl,  # its own part is what the advantage is
-    "hindsight": hindsight,
 }
 
 
@@ -196,7 +173,6 @@ def oracle_losses(turn: OracleTurn, settings: Settings) -> list[float]:
             at = Position(
                 student=log_softmax(turn.student[t]),
                 old=log_softmax(turn.old[t]),
-                retry=None if turn.retry is None else log_softmax(turn.retry[t]),
                 reference=log_softmax(turn.reference[t]),
                 teacher=log_softmax(turn.teachers[hints[t]][t]) if turn.teachers else None,
                 token=turn.response_ids[t],

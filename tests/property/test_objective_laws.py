@@ -16,7 +16,6 @@ from trainer.objectives.base import Objective, Signals, TurnTensors
 from trainer.objectives.binary_rl import BinaryRL
 from trainer.objectives.combined import Combined
 from trainer.objectives.grpo import GRPO
-from trainer.objectives.hindsight import Hindsight
 from trainer.objectives.hints import choose_hint
 from trainer.objectives.hybrid import Hybrid
 from trainer.objectives.opd import OPD
@@ -44,20 +43,17 @@ VARIANTS: list[Any] = [
     TopKDistillation(top_k=4, subset="teacher", hint_selection="token_optimal", stale="truncate", stale_cap=1.2),
     TopKDistillation(top_k=3, kl_weight=0.4, stale="drop", stale_bound=1),
     GRPO(kl_weight=0.4, stale="drop", stale_bound=1),
-    Hindsight(top_k=3, retry_weight=0.6),
-    Hindsight(top_k=3, negative="teacher_agrees", kl_weight=0.4, stale="drop", stale_bound=1),
-    Hindsight(top_k=3, negative="teacher_agrees", stale="truncate", stale_cap=1.2, hint_selection="token_optimal"),
 ]
 variants = pytest.mark.parametrize("objective", VARIANTS, ids=lambda each: f"{each.name}-{VARIANTS.index(each)}")
 
 
-def turns(num_hints: int = 3, *, is_retry: bool = True) -> st.SearchStrategy[OracleTurn]:
+def turns(num_hints: int = 3) -> st.SearchStrategy[OracleTurn]:
     """Turns with distinct log-probs in each row, so that every top-k set is unique."""
     advantages = st.sampled_from([-1.5, -0.25, 1.0])
-    return st.builds(random_turn, st.integers(0, 2**32), st.just(num_hints), advantages, st.just(is_retry))
+    return st.builds(random_turn, st.integers(0, 2**32), st.just(num_hints), advantages)
 
 
-def random_turn(seed: int, num_hints: int, advantage: float | None, is_retry: bool) -> OracleTurn:
+def random_turn(seed: int, num_hints: int, advantage: float | None) -> OracleTurn:
     rng = random.Random(seed)
 
     def matrix() -> list[list[float]]:
@@ -67,7 +63,6 @@ def random_turn(seed: int, num_hints: int, advantage: float | None, is_retry: bo
     return OracleTurn(
         student=student,
         old=student,
-        retry=matrix() if is_retry else None,
         reference=[[logit + rng.gauss(0, 0.7) for logit in row] for row in student],
         teachers=[matrix() for _ in range(num_hints)],
         hint_lengths=[rng.randrange(5, 8) for _ in range(num_hints)],
@@ -83,10 +78,9 @@ def logprobs(logits: Any) -> Tensor:
     return torch.as_tensor(logits, dtype=torch.float64).log_softmax(-1)
 
 
-def tensors(turn: OracleTurn, student: Tensor | None = None, retry: Tensor | None = None) -> TurnTensors:
+def tensors(turn: OracleTurn, student: Tensor | None = None) -> TurnTensors:
     return TurnTensors(
         student_logprobs_TV=logprobs(turn.student if student is None else student),
-        retry_logprobs_TV=None if turn.retry is None else logprobs(turn.retry if retry is None else retry),
         reference_logprobs_TV=logprobs(turn.reference),
         teacher_logprobs_HTV=[logprobs(teacher) for teacher in turn.teachers],
         num_hint_tokens=turn.hint_lengths,
@@ -102,13 +96,11 @@ def losses(objective: Objective, turn: OracleTurn) -> Tensor:
     return objective.terms(tensors(turn)).loss_T
 
 
-def gradients(objective: Objective, turn: OracleTurn) -> tuple[Tensor, Tensor]:
-    """Of the summed loss, by the logits of the student and of the retry."""
-    leaves = [torch.tensor(logits, dtype=torch.float64, requires_grad=True) for logits in (turn.student, turn.retry)]
-    loss = objective.terms(tensors(turn, *leaves)).loss_T.sum()
-    own, retry = torch.autograd.grad(loss, leaves, allow_unused=True)
-    assert own is not None
-    return own, torch.zeros_like(own) if retry is None else retry
+def gradient_of(objective: Objective, turn: OracleTurn) -> Tensor:
+    """Of the summed loss, by the student's logits."""
+    student = torch.tensor(turn.student, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(objective.terms(tensors(turn, student)).loss_T.sum(), student)
+    return gradient
 
 
 def moved(logits: Any, direction: Any, step: float) -> list[list[float]]:
@@ -123,9 +115,9 @@ def test_the_loss_is_the_oracles(objective: Any, turn: OracleTurn) -> None:
     assert losses(objective, turn).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("objective", [Combined(), Hybrid(top_k=3), Hindsight(top_k=3)], ids=lambda each: each.name)
+@pytest.mark.parametrize("objective", [Combined(), Hybrid(top_k=3)], ids=lambda each: each.name)
 @unhurried
-@given(hinted=turns(is_retry=False), rewarded=turns(num_hints=0, is_retry=False))
+@given(hinted=turns(), rewarded=turns(num_hints=0))
 def test_the_loss_of_a_turn_with_one_signal_is_the_oracles(
     objective: Any, hinted: OracleTurn, rewarded: OracleTurn
 ) -> None:
@@ -139,55 +131,50 @@ def test_the_loss_of_a_turn_with_one_signal_is_the_oracles(
 @given(turn=turns(), seed=st.integers(0, 2**32))
 def test_the_gradient_is_the_oracles_finite_difference(objective: Any, turn: OracleTurn, seed: int) -> None:
     rng, step = random.Random(seed), 1e-6
-    computed = gradients(objective, turn)
-    for gradient, name in zip(computed, ("student", "retry"), strict=True):
-        for t in range(NUM_TOKENS):
-            direction = [[rng.gauss(0, 1) * (row == t) for _ in range(NUM_WORDS)] for row in range(NUM_TOKENS)]
-            up, down = (
-                sum(
-                    oracle_losses(
-                        replace(turn, **{name: moved(getattr(turn, name), direction, sign * step)}),
-                        objective.model_dump(),
-                    )
+    gradient = gradient_of(objective, turn)
+    for t in range(NUM_TOKENS):
+        direction = [[rng.gauss(0, 1) * (row == t) for _ in range(NUM_WORDS)] for row in range(NUM_TOKENS)]
+        up, down = (
+            sum(
+                oracle_losses(
+                    replace(turn, student=moved(turn.student, direction, sign * step)), objective.model_dump()
                 )
-                for sign in (1, -1)
             )
-            slope = float((gradient * torch.tensor(direction, dtype=torch.float64)).sum())
-            assert slope == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-6)
+            for sign in (1, -1)
+        )
+        slope = float((gradient * torch.tensor(direction, dtype=torch.float64)).sum())
+        assert slope == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-6)
 
 
 @unhurried
-@given(turn=turns(is_retry=False))
+@given(turn=turns())
 def test_without_distillation_weight_every_method_is_binary_rl(turn: OracleTurn) -> None:
     plain = losses(BinaryRL(), turn)
     assert torch.equal(losses(Hybrid(rl_weight=1, opd_weight=0), turn), plain)
-    assert torch.equal(losses(Hindsight(rl_weight=1, opd_weight=0, top_k=3), turn), plain)
     assert torch.equal(losses(Combined(opd_weight=0), turn), plain)
     assert torch.equal(losses(GRPO(), turn), plain)
 
 
 @unhurried
-@given(turn=turns(is_retry=False))
+@given(turn=turns())
 def test_without_policy_weight_every_method_is_its_distillation(turn: OracleTurn) -> None:
     unrewarded = replace(turn, advantage=None)
     assert torch.equal(losses(Combined(rl_weight=0), turn), losses(OPD(), turn))
     assert torch.equal(losses(OPD(), turn), losses(OPD(), unrewarded))
     assert torch.equal(losses(Hybrid(rl_weight=0, top_k=3), turn), losses(Hybrid(top_k=3), unrewarded))
-    assert torch.equal(losses(Hindsight(rl_weight=0, top_k=3), turn), losses(Hindsight(top_k=3), unrewarded))
 
 
-DISTILLING = [OPD(), Combined(), TopKDistillation(top_k=3), *VARIANTS[6:15], Hindsight(top_k=3)]
+DISTILLING = [OPD(), Combined(), TopKDistillation(top_k=3), *VARIANTS[6:15]]
 
 
 @pytest.mark.parametrize("objective", DISTILLING, ids=lambda each: f"{each.name}-{DISTILLING.index(each)}")
 @unhurried
 @given(turn=turns(num_hints=1))
 def test_a_hint_that_changes_nothing_teaches_nothing(objective: Any, turn: OracleTurn) -> None:
-    unmoved = replace(turn, teachers=[turn.student], advantage=None, retry=None)
+    unmoved = replace(turn, teachers=[turn.student], advantage=None)
     assert torch.count_nonzero(losses(objective, unmoved)) == 0
-    with_leaf = replace(unmoved, retry=turn.retry)
-    own, _ = gradients(objective, with_leaf)
-    assert float(own.abs().max()) < 1e-12  # the two halves of a divergence's gradient cancel but for rounding
+    gradient = gradient_of(objective, unmoved)
+    assert float(gradient.abs().max()) < 1e-12  # the two halves of a divergence's gradient cancel but for rounding
 
 
 @unhurried
@@ -195,7 +182,7 @@ def test_a_hint_that_changes_nothing_teaches_nothing(objective: Any, turn: Oracl
 def test_a_turn_that_is_worth_as_much_as_all_others_is_not_moved_by_its_verdict(turn: OracleTurn) -> None:
     usual = replace(turn, advantage=0.0)
     for objective in (BinaryRL(), GRPO(), Hybrid(opd_weight=0)):
-        assert torch.count_nonzero(gradients(objective, usual)[0]) == 0
+        assert torch.count_nonzero(gradient_of(objective, usual)) == 0
 
 
 @unhurried
@@ -206,7 +193,7 @@ def test_on_policy_the_ratio_is_one_and_nothing_is_clipped_or_weighted(turn: Ora
     terms = BinaryRL().terms(tensors(fresh))
     assert terms.loss_T.tolist() == pytest.approx([-turn.advantage] * NUM_TOKENS)
     assert terms.metrics["clip_fraction"] == 0.0
-    for method in (Hybrid, TopKDistillation, Hindsight):
+    for method in (Hybrid, TopKDistillation):
         plain, weighted = (losses(method(top_k=3, stale=stale), fresh) for stale in ("ratio", "truncate"))
         assert weighted.tolist() == pytest.approx(plain.tolist())
 
@@ -232,9 +219,9 @@ def test_a_masked_token_costs_and_moves_exactly_nothing_whatever_was_recorded_fo
     loss_T = losses(objective, spoilt)
     assert torch.equal(loss_T, losses(objective, turn))
     assert torch.count_nonzero(loss_T[masked]) == 0
-    for gradient, clean in zip(gradients(objective, spoilt), gradients(objective, turn), strict=True):
-        assert torch.equal(gradient, clean)
-        assert torch.count_nonzero(gradient[masked]) == 0
+    gradient = gradient_of(objective, spoilt)
+    assert torch.equal(gradient, gradient_of(objective, turn))
+    assert torch.count_nonzero(gradient[masked]) == 0
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
@@ -249,7 +236,7 @@ def test_the_order_of_hints_changes_nothing_but_the_index(selection: Any, turn: 
     own, others = (choose_hint(tensors(each), selection, 3) for each in (turn, shuffled))
     assert [order[index] for index in others.index_T.tolist()] == own.index_T.tolist()
     assert (own.overlap, own.logprobs_TV.tolist()) == (others.overlap, others.logprobs_TV.tolist())
-    for method in (Hybrid, TopKDistillation, Hindsight):
+    for method in (Hybrid, TopKDistillation):
         objective = method(top_k=3, hint_selection=selection)
         assert torch.equal(losses(objective, turn), losses(objective, shuffled))
     assert torch.equal(losses(OPD(), turn), losses(OPD(), shuffled))
@@ -264,7 +251,7 @@ rewards = st.none() | st.sampled_from([-1.0, 0.1, 1.0])
 def test_the_worth_of_rewards_is_the_oracles(
     baseline: Any, given_rewards: list[float | None], past: list[float]
 ) -> None:
-    signals = [Signals(has_teacher=False, reward=reward) for reward in given_rewards]
+    signals = [Signals(has_hints=False, reward=reward) for reward in given_rewards]
     advantages = Baseline(baseline=baseline).advantages(signals, past)
     assert advantages == [
         None if each is None else pytest.approx(each, abs=1e-12)
@@ -278,7 +265,7 @@ def test_the_worth_of_siblings_is_the_oracles(
     rows: list[tuple[str | None, int | None, float | None, float | None]],
 ) -> None:
     signals = [
-        Signals(has_teacher=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
+        Signals(has_hints=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
         for group_id, step, reward, outcome in rows
     ]
     advantages = group_advantages(signals)

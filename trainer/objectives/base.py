@@ -18,19 +18,17 @@ if TYPE_CHECKING:  # settings are read by commands that must not wait for torch
 
     from torch import Tensor
 
-# student: the trained policy, with gradient. teacher: the frozen base, once per hinted prompt, or once on examples and
-# the turn's own prompt. reference: the frozen base on the turn's own prompt alone. retry: the trained policy, with
-# gradient, saying this response to the prompt whose first answer the user corrected.
-Pass = Literal["student", "teacher", "reference", "retry"]
+# student: the trained policy, with gradient. teacher: the frozen base, once per hinted prompt. reference: the frozen
+# base on the turn's own prompt.
+Pass = Literal["student", "teacher", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
     """What is known of a turn before any pass."""
 
-    has_teacher: bool  # a hint, or examples
+    has_hints: bool
     reward: float | None  # None: the verdict does not reward
-    is_retry: bool = False  # an accepted answer to a question whose first answer was corrected
     outcome: float | None = None  # of the whole episode, from a verifier
     group_id: str | None = None  # siblings of one task
     step: int | None = None  # position in the episode
@@ -46,10 +44,9 @@ class TurnTensors:
     staleness_T: Tensor  # int64, versions between the one that drew the token and the one that trains
     mask_T: Tensor  # bool, False where a token must not train
     advantage: float | None  # of the whole turn, from `Objective.advantages`; None: nothing to reward
-    teacher_logprobs_HTV: Sequence[Tensor] = ()  # H tensors [T, V], no gradient: the base reading hint h, or examples
-    num_hint_tokens: Sequence[int] = ()  # H lengths of what the teachers read, for rules that choose by length
+    teacher_logprobs_HTV: Sequence[Tensor] = ()  # H tensors [T, V], no gradient: the frozen base reading hint h
+    num_hint_tokens: Sequence[int] = ()  # H lengths of the hinted prompts, for rules that choose by length
     reference_logprobs_TV: Tensor | None = None  # no gradient: the frozen base without a hint
-    retry_logprobs_TV: Tensor | None = None  # with gradient: the trained policy on the corrected turn's prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
-"""Distillation of a teacher's distribution at each position, on the few tokens that matter there, or on all.
+"""Distillation of a teacher's distribution at each position, on the few tokens that matter there.
 
-Owns the choice of those tokens and the two losses over them, the paper's clipped advantages and the reverse KL with a
-bin for the rest; and the forward KL over all. Legend: T response tokens, V vocabulary, K top-k. Losses in nats per
-token.
+Owns the choice of those tokens and the two losses over them: the paper's clipped advantages, and the reverse KL with a
+bin for the rest. Legend: T response tokens, V vocabulary, K top-k. Losses in nats per token.
 """
 
 from __future__ import annotations
@@ -99,17 +98,3 @@ def binned_reverse_kl(student_TV: Tensor, teacher_TV: Tensor, ids_TK: Tensor) ->
 
 def _tail(logprobs_TV: Tensor, ids_TK: Tensor) -> Tensor:
     return logprobs_TV.scatter(-1, ids_TK, float("-inf")).logsumexp(-1)
-
-
-def forward_kl(teacher_TV: Tensor, student_TV: Tensor) -> Tensor:
-    """KL(teacher || student), over the whole vocabulary.
-
-        sum over v of  p_teacher(v) * (log p_teacher(v) - log p_student(v))
-
-    A token that the teacher wants and the student never says costs most, so a rare rule is reached. The reverse KL (the
-    naive form here) weighs by the student and hardly notices it. Least, and 0, where both agree, so it stops by itself.
-
-    Args:    both [T, V] log-probs; student_TV with gradient.
-    Returns: [T].
-    """
-    return (teacher_TV.exp() * (teacher_TV - student_TV)).sum(-1)

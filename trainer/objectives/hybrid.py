@@ -21,14 +21,7 @@ if TYPE_CHECKING:
     from trainer.objectives.base import Pass, Signals, TokenTerms, TurnTensors
 
 
-class VerdictAndHint(Baseline, Clip, TopK, WeighedStaleTokens, SignalWeights, ReferenceKL):
-    """What `hybrid` and `hindsight` share: two losses, and which turns have which."""
-
-    rl_weight: float = Field(default=0.5, ge=0)  # of the verdict's policy loss; 0: distillation only
-    hint_selection: HintSelection = "sequence_optimal"  # which of a turn's hints teaches
-
-
-class Hybrid(VerdictAndHint):
+class Hybrid(Baseline, Clip, TopK, WeighedStaleTokens, SignalWeights, ReferenceKL):
     """`name = "hybrid"`: version 2 of the paper.
 
         L_t = rl_weight * policy_term_t  +  opd_weight * w_t * clipped_gap_t  +  kl_weight * KL_t
@@ -42,6 +35,8 @@ class Hybrid(VerdictAndHint):
     """
 
     name: Literal["hybrid"] = "hybrid"
+    rl_weight: float = Field(default=0.5, ge=0)  # of the verdict's policy loss; 0: distillation only
+    hint_selection: HintSelection = "sequence_optimal"  # which of a turn's hints teaches
     subset: Subset = "teacher"  # whose top k tokens are distilled at each position; the paper's default is student
     advantage_clip: float = Field(default=1.0, gt=0)  # nats; bound of a token's distillation advantage
 

@@ -36,7 +36,7 @@ class OPD(Unrewarded, Clip, StaleTokens, ReferenceKL):
 
     def passes(self, signals: Signals) -> frozenset[Pass]:
         """The student's and the teacher's, of a turn with a hint."""
-        return self.asked("student", "teacher") if signals.has_teacher else frozenset()
+        return self.asked("student", "teacher") if signals.has_hints else frozenset()
 
     def terms(self, turn: TurnTensors) -> TokenTerms:
         """The policy loss of the hint's advantage and the KL to the base."""

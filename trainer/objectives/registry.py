@@ -14,13 +14,12 @@ from trainer.objectives.binary_rl import BinaryRL
 from trainer.objectives.combined import Combined
 from trainer.objectives.distillation import TopK
 from trainer.objectives.grpo import GRPO
-from trainer.objectives.hindsight import Hindsight
 from trainer.objectives.hybrid import Hybrid
 from trainer.objectives.opd import OPD
 from trainer.objectives.topk_distillation import TopKDistillation
 
 DEFAULT = Hybrid()
-METHODS = (BinaryRL, OPD, Combined, Hybrid, TopKDistillation, GRPO, Hindsight)
+METHODS = (BinaryRL, OPD, Combined, Hybrid, TopKDistillation, GRPO)
 
 
 def _name(value: Any) -> Any:
@@ -33,8 +32,7 @@ ObjectiveConfig = Annotated[
     | Annotated[Combined, Tag("combined")]
     | Annotated[Hybrid, Tag("hybrid")]
     | Annotated[TopKDistillation, Tag("topk_distillation")]
-    | Annotated[GRPO, Tag("grpo")]
-    | Annotated[Hindsight, Tag("hindsight")],
+    | Annotated[GRPO, Tag("grpo")],
     Discriminator(
         _name,
         custom_error_type="unknown_objective",

@@ -65,10 +65,7 @@ def mean(values_T: Tensor) -> float:
 def _rows(turn: TurnTensors, kept_T: Tensor) -> TurnTensors:
     if bool(kept_T.all()):
         return turn  # a copy of [T, V] is 200 kB per token, and mostly every token trains
-
-    def rows(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[kept_T]
-
+    reference_TV = turn.reference_logprobs_TV
     return replace(
         turn,
         student_logprobs_TV=turn.student_logprobs_TV[kept_T],
@@ -77,6 +74,5 @@ def _rows(turn: TurnTensors, kept_T: Tensor) -> TurnTensors:
         staleness_T=turn.staleness_T[kept_T],
         mask_T=turn.mask_T[kept_T],
         teacher_logprobs_HTV=[teacher_TV[kept_T] for teacher_TV in turn.teacher_logprobs_HTV],
-        reference_logprobs_TV=rows(turn.reference_logprobs_TV),
-        retry_logprobs_TV=rows(turn.retry_logprobs_TV),
+        reference_logprobs_TV=None if reference_TV is None else reference_TV[kept_T],
     )

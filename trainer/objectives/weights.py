@@ -20,6 +20,6 @@ class SignalWeights(BaseModel):
 
     def own_passes(self, signals: Signals) -> frozenset[Pass]:
         """The student's, and the teacher's of a turn with a hint; none of a turn that lacks what counts."""
-        if signals.has_teacher and self.opd_weight > 0:
+        if signals.has_hints and self.opd_weight > 0:
             return frozenset(("student", "teacher"))
         return frozenset(("student",) if signals.reward is not None and self.rl_weight > 0 else ())

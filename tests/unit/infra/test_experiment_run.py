@@ -7,7 +7,6 @@ import pytest
 from example_transition import example_transition
 from experiment_world import make_tiny, small_world
 
-from infra.experiment import pipeline as pipeline_module
 from infra.experiment.drift import read_text
 from infra.experiment.judging import FlippedJudge, FollowUpHints, NoHints
 from infra.experiment.methods import IN_TABLE, METHODS
@@ -85,18 +84,6 @@ def test_flipped_verdicts_are_negated_on_their_way_to_the_trainer(run):
     assert flipped.updates[0]["reward_mean"] == -straight.updates[0]["reward_mean"]
 
 
-def test_standing_hints_teach_turns_that_were_not_corrected(run, monkeypatch):
-    seen = []
-    original = pipeline_module.Pipeline.train
-    monkeypatch.setattr(pipeline_module.Pipeline, "train", lambda self: seen.append(self.log) or original(self))
-    run("ours_standing.joint.1")
-    samples = {event.id: event for log in seen for event in log.events(pipeline_module.SAMPLES)}.values()
-    said = {sample.hints[0] for sample in samples if sample.reward == -1}
-    standing = [sample for sample in samples if sample.reward == 1 and sample.hints]
-    assert standing
-    assert all(sample.hints[0] in said and len(sample.teacher_prompt_ids) == 1 for sample in standing)
-
-
 def test_a_user_alone_talks_alone(run):
     found = run("none.apart-teacher.1")
     assert {session["user"] for session in found.sessions} == {"teacher"}
@@ -114,7 +101,7 @@ def test_what_is_no_run_is_refused(text):
 def test_a_run_id_is_read_back_as_it_was_written():
     for user in (None, "ta"):
         for live in (False, True):
-            run_id = RunId(method="ours", user=user, seed=12, live=live)
+            run_id = RunId(method="opd", user=user, seed=12, live=live)
             assert RunId.parse(str(run_id)) == run_id
 
 
@@ -124,11 +111,11 @@ def test_an_unknown_method_or_user_is_refused_with_the_known_ones(run_id, tmp_pa
         run_config(RunId.parse(run_id), RunSettings(cap=3, out=tmp_path, questions=None))
 
 
-@pytest.mark.parametrize("method", ["flipped", "ours_standing", "ours_follow_up", "binary_rl", "none", "prompt_memory"])
+@pytest.mark.parametrize("method", ["flipped", "hybrid_follow_up", "binary_rl", "none", "prompt_memory"])
 def test_what_the_settings_of_a_stack_cannot_say_is_not_run_live(method, tmp_path):
     settings = RunSettings(cap=3, out=tmp_path, questions=None)
     assert run_config(RunId(method=method, user=None, seed=1), settings)
-    with pytest.raises(RejectedError, match="choose among hybrid_paper, opd, combined, ours"):
+    with pytest.raises(RejectedError, match="choose among hybrid_paper, opd, combined, hybrid_slow"):
         run_config(RunId(method=method, user=None, seed=1, live=True), settings)
 
 

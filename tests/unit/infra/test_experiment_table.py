@@ -143,11 +143,11 @@ def test_live_runs_are_rows_of_their_own_beside_the_others_of_their_seeds(settin
 
 
 def test_seeds_are_a_range_or_a_list_and_come_before_methods():
-    assert [str(run_id) for run_id in wanted_runs("none,ours", "3-4", "joint")] == [
+    assert [str(run_id) for run_id in wanted_runs("none,opd", "3-4", "joint")] == [
         "none.joint.3",
-        "ours.joint.3",
+        "opd.joint.3",
         "none.joint.4",
-        "ours.joint.4",
+        "opd.joint.4",
     ]
     assert [run_id.seed for run_id in wanted_runs("none", "7,2", "joint")] == [7, 2]
     for wrong in ("", "a", "1-", "1,,2"):

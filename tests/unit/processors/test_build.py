@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from processor_world import LetterRenderer, action, resolved, user
 
-from processors.build import MAX_EXAMPLE_TOKENS, build, check_vocabulary, not_invertible
+from processors.build import build, check_vocabulary, not_invertible
 from processors.credit import reward_of, waits_for_outcome
-from processors.retry import Corrected
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import HintExtracted, Sampling, VerdictReached
 
@@ -28,9 +27,8 @@ def hint(*hints, reason=""):
     return HintExtracted(id="h-1", **OF_TURN, hints=hints, reason=reason, extractor="echo-hints", extractor_version="1")
 
 
-def built(score=1, hints=(), taken=ACTION, corrected=None, **changes):
-    found = verdict(score, **changes)
-    return build(taken, PROMPT, found, hint(*hints, reason="none found"), LetterRenderer(), corrected=corrected)
+def built(score=1, hints=(), taken=ACTION, **changes):
+    return build(taken, PROMPT, verdict(score, **changes), hint(*hints, reason="none found"), LetterRenderer())
 
 
 @pytest.mark.parametrize(("score", "reward"), [(1, 1.0), (-1, -1.0), (0, None), (None, None)])
@@ -62,33 +60,6 @@ def test_a_sample_holds_the_recorded_tokens_as_they_are():
     assert sample.token_versions == ACTION.token_versions
     assert (sample.transition_id, sample.verdict_id, sample.hint_id) == ("t-1", "v-1", "h-1")
     assert sample.time_ms == 3_000
-
-
-@pytest.mark.parametrize(("score", "expected"), [(1, "user:hello\nassistant:hi\n"), (-1, "")])
-def test_a_liked_turn_says_how_it_reads_as_an_example_and_every_turn_where_others_go(score, expected):
-    sample = built(score)
-    assert "".join(map(chr, sample.as_example_ids)) == expected
-    assert sample.examples_at == 0
-
-
-def test_an_accepted_answer_is_an_example_for_the_question_that_it_answers_again():
-    corrected = Corrected(action_id="a-0", prompt=resolved(action("a-0"), (user("why?"),)))
-    sample = built(corrected=corrected)
-    assert "".join(map(chr, sample.as_example_ids)) == "user:why?\nassistant:hi\n"
-    assert "".join(map(chr, sample.retry_prompt_ids)) == "user:why?\n"
-
-
-@pytest.mark.parametrize(("spare", "is_example"), [(0, True), (-1, False)])
-def test_a_long_conversation_is_no_example(spare, is_example):
-    frame = len("user:\nassistant:hi\n")
-    asked = resolved(ACTION, (user("x" * (MAX_EXAMPLE_TOKENS - frame - spare)),))
-    assert bool(built(corrected=Corrected(action_id="a-0", prompt=asked)).as_example_ids) is is_example
-
-
-@pytest.mark.parametrize("other", [{"template_digest": "other"}, {"subject": ""}])
-def test_what_another_template_rendered_or_nobody_said_is_no_example_and_is_shown_none(other):
-    sample = built(taken=replace(ACTION, **other))
-    assert (sample.as_example_ids, sample.examples_at) == ((), None)
 
 
 @pytest.mark.parametrize(

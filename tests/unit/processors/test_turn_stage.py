@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from processor_world import GOOD, HINTED, UNRELATED, World, action, corrected_turns, ended, next_state, resolved, user
+from processor_world import GOOD, HINTED, UNRELATED, World, action, ended, next_state, resolved, user
 
 from processors.config import ProcessorsConfig
 from processors.ports import Judgement
-from streams.topics import ACTIONS, HINTS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
+from streams.topics import ACTIONS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
 
 
 async def settled(*events, config=None):
@@ -300,33 +300,3 @@ async def test_a_hint_that_was_not_recorded_is_extracted_from_the_recorded_verdi
     await world.settle()
     assert [record.event for record in world.log.records["hints"]] == [hint]
     assert world.judge.asked == []
-
-
-def retries(world):
-    return {sample.action_id: "".join(map(chr, sample.retry_prompt_ids)) for sample in world.log.events(SAMPLES)}
-
-
-async def test_an_accepted_answer_carries_the_prompt_of_the_first_corrected_one():
-    world = await settled(*corrected_turns(HINTED, HINTED, GOOD))
-    assert retries(world) == {"a-1": "", "a-2": "", "a-3": "user:hello\n"}
-
-
-async def test_an_accepted_answer_after_an_accepted_one_answers_nothing_again():
-    world = await settled(*corrected_turns(HINTED, GOOD, GOOD))
-    assert retries(world) == {"a-1": "", "a-2": "user:hello\n", "a-3": ""}
-
-
-async def test_an_accepted_answer_waits_for_the_verdict_on_the_one_before_it():
-    expected = retries(await settled(*corrected_turns(HINTED, GOOD)))
-    world = World()
-    for event in corrected_turns(HINTED, GOOD):
-        world.log.append(event)
-    await world.deliver(ACTIONS, 10)
-    await world.deliver(NEXT_STATES, 10)
-    first, second = world.log.records["transitions"]
-    for late in (second, first):
-        await world.assess_stage.handle([late])
-        await world.deliver(VERDICTS, 10)
-        await world.deliver(HINTS, 10)
-        assert len(world.log.events(SAMPLES)) == (2 if late is first else 0)
-    assert retries(world) == expected

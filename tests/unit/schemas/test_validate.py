@@ -57,21 +57,11 @@ def test_spans_must_cover_every_response_token_once_and_in_order(event: Any, bro
         replace(ACTION, response_ids=(1, 2, -3)),
         replace(SAMPLE, prompt_ids=(-1,)),
         replace(SAMPLE, teacher_prompt_ids=((4, -4),)),
-        replace(SAMPLE, retry_prompt_ids=(-1,)),
-        replace(SAMPLE, as_example_ids=(-1,)),
-        replace(SAMPLE, example_ids=(-1,), examples_at=0),
     ],
 )
 def test_a_negative_token_id_is_refused_because_it_would_kill_an_engine(changed: Event) -> None:
     with pytest.raises(TokenMismatchError, match="negative token id"):
         validate(changed)
-
-
-@pytest.mark.parametrize("start", [None, -1, len(SAMPLE.prompt_ids) + 1])
-def test_examples_have_a_place_in_the_prompt(start: int | None) -> None:
-    with pytest.raises(TokenMismatchError, match=f"examples_at {start}, which is no place"):
-        validate(replace(SAMPLE, example_ids=(1,), examples_at=start))
-    validate(replace(SAMPLE, example_ids=(1,), examples_at=len(SAMPLE.prompt_ids)))
 
 
 def test_each_hint_has_its_teacher_prompt() -> None:

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -188,81 +187,6 @@ def test_a_teacher_prompt_differs_from_the_prompt_by_the_hint_only(renderer: Cha
     assert renderer.decode(teacher) == renderer.decode(prompt).replace(
         QUESTION.content, f"{QUESTION.content}\n\n{HINT_MARK} Name the degrees."
     )
-
-
-MARKED_TEMPLATE = """{% if tools %}<|im_start|>tools
-{{ tools | tojson }}<|im_end|>
-{% endif %}
-{% for m in messages %}
-<|im_start|>{{ m.role }}
-{{ m.content }}{{ m.tool_calls | default('', true) | length }}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""
-HELD = (Message(role="user", content="Who are you?"), Message(role="assistant", content="A friend."))
-
-
-@pytest.mark.parametrize(
-    ("system", "conversation", "tools"),
-    [
-        ((), (QUESTION,), "[]"),
-        ((SYSTEM,), (QUESTION,), "[]"),
-        ((Message(role="developer", content="Be brief."),), (QUESTION, *HELD[::-1]), "[]"),
-        ((), (QUESTION, CALLS, *RESULTS), TOOLS),
-        ((SYSTEM,), (QUESTION,), TOOLS),
-    ],
-)
-@pytest.mark.parametrize("template", [None, MARKED_TEMPLATE])
-def test_an_earlier_conversation_reads_as_if_it_had_been_held_before(
-    model_path: Path, tmp_path: Path, template: str | None, system: Any, conversation: Any, tools: str
-) -> None:
-    own = ChatRenderer(model_path if template is None else folder_with_template(model_path, tmp_path / "m", template))
-    prompt = own.render((*system, *conversation), tools, "{}")
-    start = own.conversation_start((*system, *conversation), prompt, tools, "{}")
-    assert start is not None
-    earlier = own.conversation_ids((SYSTEM, *HELD), "[]", "{}")  # whatever its own system said is left out
-    assert (*prompt[:start], *earlier, *prompt[start:]) == own.render((*system, *HELD, *conversation), tools, "{}")
-
-
-def test_a_prompt_of_other_ids_has_no_place_for_earlier_conversations(renderer: ChatRenderer) -> None:
-    prompt = renderer.render((QUESTION,), "[]", "{}")
-    assert renderer.conversation_start((QUESTION,), (prompt[0] + 1, *prompt[1:]), "[]", "{}") is None
-
-
-# Tools before the last question, as some models have them: behind examples they would stand twice.
-TOOLS_LAST = """{% for m in messages %}{% if tools and loop.last %}<|im_start|>{{ tools | tojson }}<|im_end|>
-{% endif %}<|im_start|>{{ m.role }}
-{{ m.content }}<|im_end|>
-{% endfor %}"""
-# All that the system says first, wherever it stands.
-SYSTEM_FIRST = """{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}
-{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}
-{{ m.content }}<|im_end|>
-{% endfor %}"""
-ONE_BY_ONE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-
-
-@pytest.mark.parametrize(
-    ("template", "reads_as_example"),
-    [
-        ("{% for m in messages %}{{ loop.index }} {{ m.content }}\n{% endfor %}", True),
-        ("{% for m in messages %}{{ m.content }} of {{ messages | length }}\n{% endfor %}", False),
-        ("{% if messages[-1].role != 'user' %}{{ raise_exception('ask') }}{% endif %}" + ONE_BY_ONE, False),
-        (TOOLS_LAST, True),
-        (SYSTEM_FIRST, True),
-    ],
-)
-def test_where_an_earlier_conversation_would_read_otherwise_there_is_no_place_for_it(
-    model_path: Path, tmp_path: Path, template: str, reads_as_example: bool
-) -> None:
-    own = ChatRenderer(folder_with_template(model_path, tmp_path / "m", template))
-    messages = (QUESTION, SYSTEM, QUESTION)  # the system speaks up late
-    tools = TOOLS if "tools" in template else "[]"
-    try:
-        prompt = own.render(messages, tools, "{}")
-    except RejectedError:
-        prompt = ()
-    assert own.conversation_start(messages, prompt, tools, "{}") is None
-    assert bool(own.conversation_ids(HELD, "[]", "{}")) is reads_as_example
 
 
 def test_a_reply_reads_back_as_the_message_that_was_rendered(renderer: ChatRenderer) -> None:

@@ -49,26 +49,6 @@ def test_a_turn_holds_exactly_what_the_sample_said() -> None:
     assert (origin.episode_id, origin.group_id, origin.step) == ("ep", "g", 2)
 
 
-@pytest.mark.parametrize("hints", [(), ("a", "b")])
-def test_examples_teach_in_the_place_of_hints_and_where_there_is_none(hints: tuple[str, ...]) -> None:
-    hinted = tuple((3, 4) for _ in hints)
-    built = sample(hints=hints, teacher_prompt_ids=hinted, example_ids=(1, 2), examples_at=1)
-    (turn,) = read_turns(table_of(built))
-    assert turn.response.prompt_ids_P.tolist() == list(built.prompt_ids)
-    assert [taught.prompt_ids_P.tolist() for taught in turn.teachers] == [
-        [built.prompt_ids[0], 1, 2, *built.prompt_ids[1:]]
-    ]
-    assert turn.signals.has_teacher
-
-
-def test_examples_without_a_place_are_left_out() -> None:
-    table = table_of(sample(hints=("a",), teacher_prompt_ids=((3, 4),), example_ids=(1, 2), examples_at=1))
-    column = table.schema.get_field_index("examples_at")
-    earlier = table.set_column(column, table.schema.field(column), pa.nulls(1, pa.int32()))
-    (turn,) = read_turns(earlier)
-    assert [taught.prompt_ids_P.tolist() for taught in turn.teachers] == [[3, 4]]
-
-
 def test_tokens_are_views_into_the_record_that_kafka_delivered() -> None:
     value = recorded_batch([sample(), sample()]).value
     start = pa.py_buffer(value).address

@@ -26,7 +26,7 @@ class EveryPass:
     name = "every_pass"
 
     def passes(self, signals: Signals) -> frozenset[Pass]:
-        return frozenset({"student", "reference", *(["teacher"] if signals.has_teacher else []), "retry"})
+        return frozenset({"student", "reference", *(["teacher"] if signals.has_hints else [])})
 
     def advantages(self, turns: Sequence[Signals], past_rewards: Sequence[float]) -> list[float | None]:
         return [turn.reward for turn in turns]
@@ -42,15 +42,12 @@ class EveryPass:
         loss_T = loss_T + 0.1 * (student_T - drawn(turn.reference_logprobs_TV)) ** 2
         for number, teacher_TV in enumerate(turn.teacher_logprobs_HTV, start=1):
             loss_T = loss_T + number * (teacher_TV.exp() * (teacher_TV - turn.student_logprobs_TV)).sum(-1)
-        if turn.retry_logprobs_TV is not None:
-            loss_T = loss_T - 0.7 * drawn(turn.retry_logprobs_TV)
         return TokenTerms(loss_T=loss_T, metrics={"own_loss": float(loss_T.detach().mean())})
 
 
 def conversations() -> list[Turn]:
-    """Two of them, their turns mixed: each prompt holds the turn before; hints, retries and lengths vary."""
+    """Two of them, their turns mixed: each prompt holds the turn before; hints and lengths vary."""
     histories: list[tuple[int, ...]] = [(5, 6, 1), (5, 6, 2)]
-    firsts: list[tuple[int, ...]] = [(), ()]
     samples = []
     for number in range(2 * NUM_TURNS):
         whose, turn = number % 2, number // 2
@@ -60,11 +57,9 @@ def conversations() -> list[Turn]:
             prompt_ids=prompt,
             hints=("brief",) * (turn % 3),
             teacher_prompt_ids=tuple((*prompt, 50 + hint, 51) for hint in range(turn % 3)),
-            retry_prompt_ids=firsts[whose] if turn == 2 else (),
             reward=1.0 if turn % 2 else -1.0,
         )
         samples.append(made)
-        firsts[whose] = prompt
         histories[whose] = (*prompt, *made.response_ids)
     return list(read_turns(decode_batch(recorded_batch(samples).value)[1]))
 

@@ -16,7 +16,6 @@ from trainer.batches import Turn, read_turns
 from trainer.objectives.base import Objective, Pass, Signals, TokenTerms, TurnTensors
 from trainer.objectives.binary_rl import BinaryRL
 from trainer.objectives.grpo import GRPO
-from trainer.objectives.hindsight import Hindsight
 from trainer.objectives.hybrid import Hybrid
 from trainer.parity import Parity
 from trainer.step import StepReport, train_step
@@ -161,17 +160,6 @@ def test_rewards_and_teachers_reach_the_objective(backend: TorchBackend) -> None
     metrics = step(backend, turns, Hybrid()).metrics
     assert metrics["reward_mean"] == -1.0
     assert {"rl_loss", "opd_loss", "hint_overlap", "clip_fraction", "grad_norm"} <= metrics.keys()
-
-
-def test_the_retry_pass_reads_the_response_under_the_corrected_prompt(backend: TorchBackend) -> None:
-    retried = sample(reward=None, hints=(), teacher_prompt_ids=(), retry_prompt_ids=(7, 8, 9))
-    (turn,) = read_turns(decode_batch(recorded_batch([retried]).value)[1])
-    asked = replace(turn.response, prompt_ids_P=torch.tensor([7, 8, 9]))
-    wanted_TV, first_TV = backend.base([turn.response, asked])  # a fresh adapter changes nothing
-    expected = float((wanted_TV.exp() * (wanted_TV - first_TV)).sum(-1).mean())
-    metrics = step(backend, [turn], Hindsight(retry_weight=2)).metrics
-    assert metrics["retry_loss"] == pytest.approx(expected, abs=1e-5)
-    assert metrics["loss"] == pytest.approx(2 * expected, abs=1e-5)
 
 
 def test_the_reference_pass_is_the_frozen_base(backend: TorchBackend) -> None:

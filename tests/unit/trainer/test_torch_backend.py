@@ -28,7 +28,6 @@ FAMILIES = {
     "the turns of one conversation": [(SYSTEM, [20, 21]), (HISTORY, [30, 31]), ([*HISTORY, 30, 31, 9], [40])],
     "answers to one question": [(HISTORY, [30, 31, 32]), (HISTORY, [30, 33]), (HISTORY, [34]), (HISTORY, [34])],
     "one answer under several hints": [([*HISTORY, *hint], [30, 31]) for hint in ([], [50], [50, 51], [52])],
-    "a retry under its own and the first question": [([*HISTORY, 30, 9], [41, 42]), (HISTORY, [41, 42])],
     "strangers": [([1, 2], [3]), ([4, 5], [6, 7]), ([8], [9])],
 }
 TEMPERATURES = (0.7, 1.0, 1.3, 0.8)

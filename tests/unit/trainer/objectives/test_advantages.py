@@ -10,11 +10,11 @@ from trainer.objectives.topk_distillation import TopKDistillation
 
 
 def verdicts(*rewards: float | None) -> list[Signals]:
-    return [Signals(has_teacher=False, reward=reward) for reward in rewards]
+    return [Signals(has_hints=False, reward=reward) for reward in rewards]
 
 
 def sibling(reward: float | None, outcome: float | None = None, group_id: str | None = "a", step: int = 0) -> Signals:
-    return Signals(has_teacher=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
+    return Signals(has_hints=False, reward=reward, outcome=outcome, group_id=group_id, step=step)
 
 
 def test_a_verdict_counts_against_the_mean_of_its_batch() -> None:

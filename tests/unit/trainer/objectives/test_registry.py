@@ -15,7 +15,7 @@ from trainer.objectives.hybrid import Hybrid
 from trainer.objectives.opd import OPD
 from trainer.objectives.registry import METHODS, ObjectiveConfig, check_vocabulary
 
-NAMES = ["binary_rl", "opd", "combined", "hybrid", "topk_distillation", "grpo", "hindsight"]
+NAMES = ["binary_rl", "opd", "combined", "hybrid", "topk_distillation", "grpo"]
 methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
 
 
@@ -65,8 +65,8 @@ def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path, table:
     [
         ("top_k = 0", "trainer.objective.top_k is 0, but input should be greater than or equal to 1; change it."),
         (
-            'name = "hindsight"\nretry_weight = -1',
-            "trainer.objective.retry_weight is -1, but input should be greater than or equal to 0; change it.",
+            'name = "combined"\nopd_weight = -1',
+            "trainer.objective.opd_weight is -1, but input should be greater than or equal to 0; change it.",
         ),
         (
             'name = "opd"\nstale = "truncate"',

@@ -5,13 +5,12 @@ import torch
 
 from tests.unit.trainer.objectives.turn_of import HALF, HINTED, gradient_of, turn_of
 from trainer.objectives.binary_rl import BinaryRL
-from trainer.objectives.hindsight import Hindsight
 from trainer.objectives.hybrid import Hybrid
 from trainer.objectives.topk_distillation import TopKDistillation
 
 STALENESS = torch.tensor([0, 2, 3])
 ENGINE = [0.5 / 1.5, 0.5 / 1.5, 0.5 / 3]  # ratios 1.5, 1.5 and 3
-distilling = pytest.mark.parametrize("method", [Hybrid, Hindsight, TopKDistillation])
+distilling = pytest.mark.parametrize("method", [Hybrid, TopKDistillation])
 
 
 @distilling

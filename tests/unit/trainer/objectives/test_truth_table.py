@@ -6,45 +6,37 @@ from trainer.objectives.base import Objective, Signals
 from trainer.objectives.binary_rl import BinaryRL
 from trainer.objectives.combined import Combined
 from trainer.objectives.grpo import GRPO
-from trainer.objectives.hindsight import Hindsight
 from trainer.objectives.hybrid import Hybrid
 from trainer.objectives.opd import OPD
 from trainer.objectives.topk_distillation import TopKDistillation
 
-BOTH = Signals(has_teacher=True, reward=-1.0)
-HINT = Signals(has_teacher=True, reward=None)
-REWARD = Signals(has_teacher=False, reward=1.0)
-NEITHER = Signals(has_teacher=False, reward=None)
-RETRY = Signals(has_teacher=False, reward=None, is_retry=True)
-GROUP = Signals(has_teacher=False, reward=None, outcome=1.0, group_id="task", step=0)
+BOTH = Signals(has_hints=True, reward=-1.0)
+HINT = Signals(has_hints=True, reward=None)
+REWARD = Signals(has_hints=False, reward=1.0)
+NEITHER = Signals(has_hints=False, reward=None)
+GROUP = Signals(has_hints=False, reward=None, outcome=1.0, group_id="task", step=0)
 
 
 @pytest.mark.parametrize(
     ("objective", "expected"),
     [
-        #                       both                hint               reward     neither  retry         group
-        (BinaryRL(), ["student", "", "student", "", "", ""]),
-        (OPD(), ["student teacher", "student teacher", "", "", "", ""]),
-        (Combined(), ["student teacher", "student teacher", "student", "", "", ""]),
-        (Combined(opd_weight=0), ["student", "", "student", "", "", ""]),
-        (Combined(rl_weight=0), ["student teacher", "student teacher", "", "", "", ""]),
-        (Hybrid(), ["student teacher", "student teacher", "student", "", "", ""]),
-        (Hybrid(opd_weight=0), ["student", "", "student", "", "", ""]),
-        (Hybrid(rl_weight=0), ["student teacher", "student teacher", "", "", "", ""]),
-        (Hybrid(rl_weight=0, opd_weight=0), ["", "", "", "", "", ""]),
-        (TopKDistillation(), ["student teacher", "student teacher", "", "", "", ""]),
-        (GRPO(), ["", "", "", "", "", "student"]),
-        (Hindsight(), ["student teacher", "student teacher", "student", "", "student reference retry", ""]),
-        (Hindsight(retry_weight=0), ["student teacher", "student teacher", "student", "", "", ""]),
-        (
-            Hindsight(opd_weight=0, negative="teacher_agrees"),
-            ["student teacher", "", "student", "", "student reference retry", ""],
-        ),
+        #                       both                hint               reward     neither  group
+        (BinaryRL(), ["student", "", "student", "", ""]),
+        (OPD(), ["student teacher", "student teacher", "", "", ""]),
+        (Combined(), ["student teacher", "student teacher", "student", "", ""]),
+        (Combined(opd_weight=0), ["student", "", "student", "", ""]),
+        (Combined(rl_weight=0), ["student teacher", "student teacher", "", "", ""]),
+        (Hybrid(), ["student teacher", "student teacher", "student", "", ""]),
+        (Hybrid(opd_weight=0), ["student", "", "student", "", ""]),
+        (Hybrid(rl_weight=0), ["student teacher", "student teacher", "", "", ""]),
+        (Hybrid(rl_weight=0, opd_weight=0), ["", "", "", "", ""]),
+        (TopKDistillation(), ["student teacher", "student teacher", "", "", ""]),
+        (GRPO(), ["", "", "", "", "student"]),
     ],
     ids=str,
 )
 def test_a_turn_gets_the_passes_that_its_signals_call_for(objective: Objective, expected: list[str]) -> None:
-    asked = [objective.passes(signals) for signals in (BOTH, HINT, REWARD, NEITHER, RETRY, GROUP)]
+    asked = [objective.passes(signals) for signals in (BOTH, HINT, REWARD, NEITHER, GROUP)]
     assert asked == [frozenset(passes.split()) for passes in expected]
 
 
@@ -57,7 +49,6 @@ def test_a_turn_gets_the_passes_that_its_signals_call_for(objective: Objective, 
         (Hybrid(kl_weight=0.1), BOTH),
         (TopKDistillation(kl_weight=0.1), HINT),
         (GRPO(kl_weight=0.1), GROUP),
-        (Hindsight(kl_weight=0.1), RETRY),
     ],
     ids=str,
 )
@@ -67,6 +58,6 @@ def test_a_kl_weight_reads_the_reference_and_is_no_lesson_itself(objective: Obje
 
 
 def test_an_outcome_counts_only_among_siblings() -> None:
-    assert GRPO().passes(Signals(has_teacher=True, reward=1.0, outcome=1.0)) == frozenset()
-    assert GRPO().passes(Signals(has_teacher=True, reward=None, group_id="task")) == frozenset()
-    assert GRPO().passes(Signals(has_teacher=True, reward=1.0, group_id="task")) == {"student"}
+    assert GRPO().passes(Signals(has_hints=True, reward=1.0, outcome=1.0)) == frozenset()
+    assert GRPO().passes(Signals(has_hints=True, reward=None, group_id="task")) == frozenset()
+    assert GRPO().passes(Signals(has_hints=True, reward=1.0, group_id="task")) == {"student"}
