@@ -20,6 +20,7 @@ from infra.settings import Settings
 from infra.stack import Stack, running_stack
 from streams import topics
 from streams.consumer import read_all
+from streams.lags import group_lags
 
 pytestmark = [pytest.mark.kafka, pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -118,7 +119,13 @@ async def settled(stack: Stack, ledger: Ledger) -> None:
             return
         await asyncio.sleep(2)
     missing = ledger.acknowledged - done
-    pytest.fail(f"{len(missing)} of {len(ledger.acknowledged)} actions are neither sample nor skip: {missing}")
+    logs = Home(stack.settings.home).logs
+    for name in ("gateway", "processors"):
+        print(f"--- {name}", *(logs / f"{name}.log").read_text().splitlines()[-30:], sep="\n")
+    pytest.fail(
+        f"{len(missing)} of {len(ledger.acknowledged)} actions are neither sample nor skip: {missing}; recorded: "
+        f"{missing & {event.id for event in recorded(stack, topics.ACTIONS)}}; lags: {group_lags(stack.kafka)}"
+    )
 
 
 async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: Any, home: Home, tmp_path: Path) -> None:
