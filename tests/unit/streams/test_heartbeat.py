@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.heartbeat import Heartbeat
+from streams.heartbeat import Heartbeat
 
 LONG_S = 20.0  # for what must come, however slow the machine; what must not come is decided by a clock of ours
 

@@ -1,4 +1,4 @@
-"""`Heartbeat`: tells the supervisor that the trainer is alive, also in the middle of a long step.
+"""`Heartbeat`: tells the supervisor that a worker is alive, also in the middle of a long step.
 
 Owns one file and one thread. The thread touches the file every second, but only while the loop has reported progress
 lately: a loop that hangs falls silent, and the supervisor restarts it.
@@ -36,7 +36,7 @@ class Heartbeat:
         self._longest_silence_s = longest_silence_s
         self._progress_s = clock_s()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="trainer-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def progress(self) -> None:
         """The loop has got somewhere."""
