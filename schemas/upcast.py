@@ -29,7 +29,7 @@ class FeedbackGivenV1(Event):
 
 
 def _feedback_given_v2(old: FeedbackGivenV1) -> FeedbackGiven:
-    """+1 and -1 are the thumbs that v1 said they are; any other number is a rating on a scale that nobody wrote down."""
+    """+1 and -1 are the thumbs that v1 said they are; another number is a rating on a scale that nobody wrote down."""
     thumb = _THUMBS.get(old.rating)
     return FeedbackGiven(
         **_shared(old),

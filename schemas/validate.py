@@ -77,13 +77,10 @@ def _validate_rating(event: FeedbackGiven) -> None:
     rating, worst, best = event.rating, event.worst_rating, event.best_rating
     if worst is None and best is None:
         return
-    if rating is None or worst is None or best is None or not (worst <= rating <= best or best <= rating <= worst):
+    if rating is None or worst is None or best is None or worst == best or rating != sorted((worst, rating, best))[1]:
         message = (
-            f"{_name(event)} rates {rating} from worst {worst} to best {best}; give both ends, and a number between."
+            f"{_name(event)} rates {rating} from worst {worst} to best {best}; give two ends, and a number between."
         )
-        raise MalformedEventError(message)
-    if worst == best:
-        message = f"{_name(event)} has {worst} as its worst and as its best rating; a scale has two ends."
         raise MalformedEventError(message)
 
 

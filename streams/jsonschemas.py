@@ -1,7 +1,7 @@
 """`documents`: the JSON Schema of every event version, and how its topic is keyed, for producers in any language.
 
-Consumes schemas/events.py, schemas/upcast.py and streams/topics.py; `python -m streams.jsonschemas` writes schemas/json/, and a test
-checks that what is checked in is current.
+Consumes schemas/events.py, schemas/upcast.py and streams/topics.py; `python -m streams.jsonschemas` writes
+schemas/json/, and a test checks that what is checked in is current.
 """
 
 from pathlib import Path

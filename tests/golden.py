@@ -1,7 +1,7 @@
 """Golden samples: a record of every form in which an event was ever written, and the event that it decodes to.
 
-`python tests/golden.py` adds what is missing: a sample of each new event type, and of each type that is now written with
-other fields than in all its samples. It never touches a sample that is there; SHA256SUMS says what each one was.
+`python tests/golden.py` adds what is missing: a sample of each new event type, and of each type that is now written
+with other fields than in all its samples. It never touches a sample that is there; SHA256SUMS says what each one was.
 
     tests/data/golden/<type>.json         the type's first form: a whole record, as its encoder wrote it
     tests/data/golden/<type>.form2.json   the same type with other fields (an optional one was added)

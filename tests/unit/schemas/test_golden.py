@@ -1,4 +1,4 @@
-"""Every form in which an event was ever written stays readable: its golden sample never changes, and decodes as ever."""
+"""Every form in which an event was ever written stays readable: its sample never changes, and decodes as ever."""
 
 import shutil
 from pathlib import Path
