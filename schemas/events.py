@@ -2,7 +2,7 @@
 
 Every event is frozen, has an `id` and a `time_ms`, and says whose it is (`EventContext`). `id` and `time_ms` travel as
 CloudEvents attributes (headers), everything else as the JSON value. Fields are only ever added, with defaults; anything
-else is a new major version in `TYPES` with an upcaster in `schemas/upcast.py`.
+else is a new major version in `TYPES`, and the old class moves to `schemas/upcast.py` (how: schemas/README.md).
 
 Legend: P prompt tokens, T response tokens, H hints, M votes.
 """
@@ -14,6 +14,7 @@ Source = Literal["chat", "tool", "terminal", "gui", "swe"]
 FinishReason = Literal["stop", "length", "tool_calls", "aborted", "error"]
 TurnType = Literal["main", "side"]
 Score = Literal[-1, 0, 1]
+Thumb = Literal[-1, 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +148,20 @@ class NextStateObserved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackGiven(Event):
-    """An explicit thumb (+1/-1), rating or comment on an action."""
+    """What somebody says of an action outright: a thumb, a rating, a comment, or several of them.
 
-    type: ClassVar[str] = "nextstate.feedback.given.v1"
+    A rating names its scale, so that `(rating - worst_rating) / (best_rating - worst_rating)` is 0 to 1 whoever asked
+    for it; `worst_rating` may be the higher number (school grades). Without a scale the rating is kept, but cannot be
+    compared with others.
+    """
+
+    type: ClassVar[str] = "nextstate.feedback.given.v2"
 
     action_id: str
+    thumb: Thumb | None = None
     rating: float | None = None
+    worst_rating: float | None = None  # both ends of the scale, or neither
+    best_rating: float | None = None
     comment: str = ""
 
 

@@ -106,7 +106,16 @@ BATCH = BatchSealed(
 EXAMPLES: tuple[Event, ...] = (
     ACTION,
     NextStateObserved(id="n-2", action_id="a-2", messages=(RESULT,), exit_code=0, request_id="r-3", **OF_CHAT),
-    FeedbackGiven(id="f-1", action_id="a-2", rating=-1.0, comment="Too long.", **OF_CHAT),
+    FeedbackGiven(
+        id="f-1",
+        action_id="a-2",
+        thumb=-1,
+        rating=2.0,
+        worst_rating=1.0,
+        best_rating=5.0,
+        comment="Too long.",
+        **OF_CHAT,
+    ),
     OutcomeReported(id="o-1", score=0.5, verifier="pytest", detail="1 of 2", **OF_CHAT),
     TRANSITION,
     VerdictReached(
