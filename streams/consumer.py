@@ -203,7 +203,7 @@ def offsets_at(admin: Any, places: Sequence[Place], spec: Any) -> dict[Place, in
     """
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
     while True:
-        futures = admin.listoffsets_at(
+        futures = admin.list_offsets(
             {TopicPartition(*place): spec for place in places},
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=ANSWER_TIMEOUT_S,
