@@ -21,6 +21,9 @@ TIME = pa.timestamp("ms", tz="UTC")
 _SCALARS: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000: no calendar of ours goes on; a clock that jumped may
+
+
 class Row(NamedTuple):
     """What columns are read from: an event or the reason for none, its place and writer; not its value: megabytes."""
 
@@ -76,7 +79,7 @@ RECORD_COLUMNS: Final = (  # what every record has, also one that holds no event
     Column("topic", pa.string(), attrgetter("topic")),
     Column("partition", pa.int64(), attrgetter("partition")),
     Column("offset", pa.int64(), attrgetter("offset")),
-    Column("record_time", TIME, attrgetter("timestamp_ms")),
+    Column("record_time", TIME, lambda row: row.timestamp_ms if abs(row.timestamp_ms) < _END_OF_TIME_MS else None),
     Column("producer", pa.string(), attrgetter("producer")),
     Column("error", pa.string(), attrgetter("error")),
 )

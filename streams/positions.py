@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError
+from streams.archive.manifest import Manifest
 from streams.client import CONSUMER, as_ours, open_client
 from streams.config import KafkaConfig
 from streams.consumer import ANSWER_TIMEOUT_S, READER, offsets_at, refuse_missing
@@ -81,6 +82,18 @@ def _start(topic_id: str, first: int, known: tuple[str, int] | None) -> Start:
     offset = known[1]
     lost = (offset, first - 1) if offset < first else None
     return Start(topic_id=topic_id, offset=max(offset, first), lost=lost)
+
+
+def behind(config: KafkaConfig, topics: Sequence[Topic], manifest: Manifest) -> dict[Partition, int]:
+    """The first offsets that an archive does not have; a topic that was made again since then begins anew.
+
+    Raises:  BrokerUnavailableError: no answer; FatalError: a topic is missing.
+    """
+    if not manifest.positions:
+        return {}
+    ids = topic_ids(config, topics)
+    known = (at for at in manifest.positions if ids.get(at.topic) == at.topic_id)
+    return {(at.topic, at.partition): at.offset for at in known}
 
 
 class PositionedReader:

@@ -6,22 +6,22 @@ anything else that yields such tables); produces rows. The log is read once, at 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from schemas.errors import RejectedError
-from streams.archive.manifest import Manifest, read_manifest
-from streams.archive.views import READY_MADE, age_view, archived_relations, raw_view, ready_made, topic_views
+from streams.archive.reading import Archive
+from streams.archive.views import READY_MADE, age_view, raw_view, ready_made, topic_views
 from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.consumer import read_all
-from streams.positions import topic_ids
+from streams.positions import behind
+from streams.recorded import Recorded, is_restored
 from streams.tables import FIRST_RECORD, mark_first, tables
 from streams.topics import TOPICS, Topic
 
@@ -53,22 +53,6 @@ class QueryResult:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """An archive as it was at one moment."""
-
-    folder: Path
-    manifest: Manifest
-
-    @classmethod
-    def read(cls, folder: Path) -> "Archive":
-        """The archive as it is now.
-
-        Raises:  RejectedError: its manifest cannot be used.
-        """
-        return cls(folder.absolute(), read_manifest(folder))
 
 
 class LogQuery:
@@ -125,23 +109,18 @@ def kafka_source(config: KafkaConfig, topics: Sequence[Topic] = TOPICS, *, archi
 
     Args: archive: only what lies behind its last records; everything where there is none.
     """
-
-    def read() -> Mapping[str, pa.Table]:
-        if not topics:
-            return tables(())
-        after = {} if archive is None else _behind(config, topics, archive.manifest)
-        return tables(record for record in read_all(config, topics, after=after))
-
-    return read
+    return lambda: tables(new_records(config, topics, archive) if topics else ())
 
 
-def _behind(config: KafkaConfig, topics: Sequence[Topic], manifest: Manifest) -> dict[tuple[str, int], int]:
-    """The first offsets that an archive does not have; a topic that was made again since begins anew."""
-    if not manifest.positions:
-        return {}
-    ids = topic_ids(config, topics)
-    known = (at for at in manifest.positions if ids.get(at.topic) == at.topic_id)
-    return {(at.topic, at.partition): at.offset for at in known}
+def new_records(config: KafkaConfig, topics: Sequence[Topic], archive: Archive | None) -> Iterator[Recorded]:
+    """What the broker has and the archive does not; all that it has where there is no archive.
+
+    Raises:  as `read_all`.
+    """
+    after = {} if archive is None else behind(config, topics, archive.manifest)
+    for record in read_all(config, topics, after=after):
+        if archive is None or not is_restored(record.headers):
+            yield record
 
 
 def topics_of(text: str) -> tuple[Topic, ...]:
@@ -169,7 +148,7 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
     connection.execute("CREATE SCHEMA log")
     relations: dict[str, list[str]] = {view_name(topic): [] for topic in TOPICS}
     if archive is not None:
-        _add_archive(connection, archive)
+        archive.add_to(connection)
         for name, of_topic in relations.items():
             of_topic.append(f"log.{name}_archived")
     for name, of_topic in relations.items():
@@ -187,16 +166,6 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
     folders = [] if archive is None else [str(archive.folder)]
     connection.execute(_WALLS.format(folders=", ".join("'" + folder.replace("'", "''") + "'" for folder in folders)))
     return connection
-
-
-def _add_archive(connection: duckdb.DuckDBPyConnection, archive: Archive) -> None:
-    try:
-        for statement in archived_relations(archive.folder, archive.manifest):
-            connection.execute(statement)
-    except duckdb.Error as error:
-        reason = str(error).split("\n\nLINE ")[0]
-        message = f"A file of the archive is damaged or gone; bring it back from a copy of the archive: {reason}"
-        raise RejectedError(message) from error
 
 
 def _add_tail(connection: duckdb.DuckDBPyConnection, name: str, tail: pa.Table, archived: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """The form of an archive's files: one row per record, with its columns as views have them, and the record itself.
 
     topic, partition, offset, record_time, producer, error, event_id, time, ...   as streams/tables.py makes them
+    epoch                    how many topics of that name there were before: one that is made again counts from 0 again
     is_first                 whether it is the first record with its id: the one that counts
-    key, value, headers      the record as Kafka had it, byte for byte
+    timestamp_ms, key, value, headers    the record as Kafka had it, byte for byte
 
 Consumes records, produces files below `topic=T/day=D/`, and records again. The raw record is what is true: columns of
 another release are made again from it.
@@ -27,13 +28,17 @@ from streams.recorded import Recorded, record_of
 from streams.tables import tables
 from streams.topics import BY_NAME, TOPICS, Topic
 
-RAW = pa.schema(
-    [
-        ("key", pa.binary()),
-        ("value", pa.binary()),
-        ("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))),
-    ]
-)
+_Fields = list["pa.Field[Any]"]
+_HEADER: _Fields = [pa.field("name", pa.string()), pa.field("value", pa.binary())]
+_RAW: _Fields = [
+    pa.field("timestamp_ms", pa.int64()),
+    pa.field("key", pa.binary()),
+    pa.field("value", pa.binary()),
+    pa.field("headers", pa.list_(pa.struct(_HEADER))),
+]
+_OWN: _Fields = [pa.field("epoch", pa.int64()), pa.field("is_first", pa.bool_())]
+RAW = pa.schema(_RAW)
+OWN = pa.schema(_OWN)
 ROW_GROUP_ROWS = 20_000  # rows that a reader skips or reads at once
 _ROW_GROUP_BYTES = 32 * 1024 * 1024  # of records with large values: fewer rows
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -44,7 +49,9 @@ _UNREADABLE = (pa.ArrowException, OSError)
 @cache
 def file_schema(topic: Topic) -> pa.Schema:
     """The columns of a topic's files."""
-    return pa.schema([*table_schema(topic), pa.field("is_first", pa.bool_()), *RAW])
+    return pa.schema(
+        [*table_schema(topic), *(OWN.field(name) for name in OWN.names), *(RAW.field(name) for name in RAW.names)]
+    )
 
 
 @cache
@@ -61,15 +68,20 @@ def day_of(timestamp_ms: int) -> str:
         return "unknown"
 
 
-def table_of(topic: Topic, records: Sequence[Recorded], is_first: Sequence[bool]) -> pa.Table:
-    """Records of one topic as rows of its files, in their order."""
+def table_of(topic: Topic, records: Sequence[Recorded], own: pa.RecordBatch) -> pa.Table:
+    """Records of one topic as rows of its files, in their order. Args: own: `OWN` of each."""
     table = tables(records)[view_name(topic)]
     raw = [
-        {"key": one.key, "value": one.value, "headers": [{"name": name, "value": raw} for name, raw in one.headers]}
+        {
+            "timestamp_ms": one.timestamp_ms,
+            "key": one.key,
+            "value": one.value,
+            "headers": [{"name": name, "value": raw} for name, raw in one.headers],
+        }
         for one in records
     ]
     of_records = pa.RecordBatch.from_pylist(raw, schema=RAW).columns
-    columns: list[Any] = [*table.columns, pa.array(is_first, pa.bool_()), *of_records]
+    columns: list[Any] = [*table.columns, *own.columns, *of_records]
     return pa.Table.from_arrays(columns, schema=file_schema(topic))
 
 
@@ -133,10 +145,8 @@ def read_tables(folder: Path, file: ArchivedFile) -> Iterator[pa.Table]:
 
 def records_of(table: pa.Table) -> Iterator[Recorded]:
     """The records in some rows, decoded by this release."""
-    names = ("topic", "partition", "offset", "record_time", *RAW.names)
-    columns = (_as_numbers(table[name]) if name == "record_time" else table[name] for name in names)
-    for values in zip(*(column.to_pylist() for column in columns), strict=True):
-        topic, partition, offset, timestamp_ms, key, value, headers = values
+    columns = (table[name].to_pylist() for name in ("topic", "partition", "offset", *RAW.names))
+    for topic, partition, offset, timestamp_ms, key, value, headers in zip(*columns, strict=True):
         yield record_of(
             KafkaConfig(),
             topic=topic,
@@ -151,11 +161,12 @@ def records_of(table: pa.Table) -> Iterator[Recorded]:
 
 def with_todays_columns(topic: Topic, table: pa.Table) -> pa.Table:
     """The same rows with this release's columns, made again from the records."""
-    return table_of(topic, list(records_of(table)), [bool(one) for one in table["is_first"].to_pylist()])
+    (own,) = table.select(OWN.names).combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=OWN)]
+    return table_of(topic, list(records_of(table)), own)
 
 
-def _as_numbers(column: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":
-    return column.cast(pa.int64())  # a time that no calendar has is still a number
+def _fields(schema: pa.Schema) -> _Fields:
+    return [schema.field(name) for name in schema.names]
 
 
 def _row_group_rows(part: pa.Table) -> int:

@@ -52,6 +52,7 @@ class Position:
     partition: int
     offset: int
     topic_id: str  # Kafka's own; a topic that was deleted and made again counts from 0 again
+    epoch: int  # how many topics of this name were archived before that one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,18 +37,18 @@ class SeenIds:
             self._database.close()
             self._database = None
 
-    def note(self, records: Sequence[Recorded]) -> list[bool]:
+    def note(self, records: Sequence[Recorded], epochs: Sequence[int]) -> list[bool]:
         """Whether each is the first record with its id on its topic; a record without an event never is.
 
-        Args:    records: in the order in which they lie in their partitions.
+        Args:    records: in the order in which they lie in their partitions; epochs: of each, see files.py.
         """
         assert self._database is not None
         keys = [_key(record.topic, record.event.id) if record.event else b"" for record in records]
         known = dict(zip(keys, self._database.get(keys), strict=True)) if keys else {}
         added = WriteBatch(raw_mode=True)
         answers = []
-        for key, record in zip(keys, records, strict=True):
-            place = _place(record.partition, record.offset)
+        for key, record, epoch in zip(keys, records, epochs, strict=True):
+            place = _place(epoch, record.partition, record.offset)
             if key and known[key] is None:
                 known[key] = place
                 added.put(key, place)
@@ -56,12 +56,12 @@ class SeenIds:
         self._database.write(added)
         return answers
 
-    def learn(self, firsts: Iterable[tuple[str, str, int, int]]) -> None:
-        """Know first records again. Args: firsts: (topic, event id, partition, offset) of each."""
+    def learn(self, firsts: Iterable[tuple[str, str, int, int, int]]) -> None:
+        """Know first records again. Args: firsts: (topic, event id, epoch, partition, offset) of each."""
         assert self._database is not None
         added = WriteBatch(raw_mode=True)
-        for topic, event_id, partition, offset in firsts:
-            added.put(_key(topic, event_id), _place(partition, offset))
+        for topic, event_id, epoch, partition, offset in firsts:
+            added.put(_key(topic, event_id), _place(epoch, partition, offset))
         self._database.write(added)
 
     def forget(self, records: Iterable[tuple[str, str]]) -> None:
@@ -77,5 +77,5 @@ def _key(topic: str, event_id: str) -> bytes:
     return topic.encode() + _SEPARATOR + event_id.encode()
 
 
-def _place(partition: int, offset: int) -> bytes:
-    return f"{partition}/{offset}".encode()
+def _place(epoch: int, partition: int, offset: int) -> bytes:
+    return f"{epoch}/{partition}/{offset}".encode()

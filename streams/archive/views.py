@@ -76,7 +76,7 @@ def topic_views(parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def raw_view() -> str:
     """`records`: what is archived, as Kafka had it."""
-    columns = ", ".join(f'"{name}"' for name in (*_PLACE, "record_time", *RAW.names, "error"))
+    columns = ", ".join(f'"{name}"' for name in ("epoch", *_PLACE, "record_time", *RAW.names, "error"))
     parts = (f"SELECT {columns} FROM log.{view_name(topic)}_archived" for topic in TOPICS)
     return f"CREATE OR REPLACE VIEW records AS {' UNION ALL '.join(parts)};"
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pyarrow as pa
+
 from schemas.clock import now_ms
 from streams.archive.compaction import merge, next_merge
 from streams.archive.files import (
+    OWN,
     day_of,
     empty_path,
     read_tables,
@@ -96,10 +99,10 @@ class ArchiveWriter:
                  partitions that moved; gaps: what Kafka no longer had; complete_ms: all that Kafka had then is here.
         Raises:  OSError: the disk is full or gone; nothing has changed then, but for a file that nobody names.
         """
-        files = list(self._write(records))
         moved = {(at.topic, at.partition): at for at in self._manifest.positions}
-        for (topic, partition), (topic_id, offset) in positions.items():
-            moved[topic, partition] = Position(topic=topic, partition=partition, offset=offset, topic_id=topic_id)
+        for place, (topic_id, offset) in positions.items():
+            moved[place] = _moved(place, topic_id, offset, moved.get(place))
+        files = list(self._write(records, {place: at.epoch for place, at in moved.items()}))
         self._change(
             files=(*self._manifest.files, *files),
             positions=tuple(moved[place] for place in sorted(moved)),
@@ -127,13 +130,17 @@ class ArchiveWriter:
         retired = [Retired(path=file.path, since_ms=now_ms()) for file in old]
         self._change(files=tuple(file for file in kept if file not in old), retired=(*self._manifest.retired, *retired))
 
-    def _write(self, records: Sequence[Recorded]) -> Iterator[ArchivedFile]:
+    def _write(self, records: Sequence[Recorded], epochs: Mapping[Partition, int]) -> Iterator[ArchivedFile]:
         def place(record: Recorded) -> tuple[str, str]:
             return record.topic, day_of(record.timestamp_ms)
 
         for number, ((topic, day), group) in enumerate(groupby(sorted(records, key=place), key=place)):
             some = list(group)  # still in their order: sorted() keeps it
-            part = table_of(BY_NAME[topic], some, self._seen.note(some))
+            epoch = [epochs[topic, record.partition] for record in some]
+            own = pa.RecordBatch.from_arrays(
+                [pa.array(epoch, pa.int64()), pa.array(self._seen.note(some, epoch))], schema=OWN
+            )
+            part = table_of(BY_NAME[topic], some, own)
             yield write_file(self._folder, BY_NAME[topic], day, f"{self._name()}-{number:03}", [part])
 
     def _change(self, **changes: object) -> None:
@@ -185,5 +192,10 @@ class ArchiveWriter:
         for file in self._manifest.files:
             for part in read_tables(self._folder, file):
                 firsts = part.filter(part["is_first"])
-                columns = (firsts[name].to_pylist() for name in ("topic", "event_id", "partition", "offset"))
+                columns = (firsts[name].to_pylist() for name in ("topic", "event_id", "epoch", "partition", "offset"))
                 self._seen.learn(zip(*columns, strict=True))
+
+
+def _moved(place: Partition, topic_id: str, offset: int, before: Position | None) -> Position:
+    epoch = 0 if before is None else before.epoch + (before.topic_id != topic_id)
+    return Position(topic=place[0], partition=place[1], offset=offset, topic_id=topic_id, epoch=epoch)

@@ -14,10 +14,11 @@ from made_log import MadeLog
 
 from streams.archive.files import read_tables, records_of
 from streams.archive.manifest import read_manifest
+from streams.archive.reading import Archive
 from streams.client import PRODUCER, open_client
 from streams.config import KafkaConfig
 from streams.consumer import read_all
-from streams.query import Archive, LogQuery
+from streams.query import LogQuery
 from streams.recorded import Recorded
 from streams.topics import TOPICS
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from archive_world import archive, positions, taught
 from made_log import MadeLog
 
 from schemas.errors import FatalError, RejectedError
@@ -14,32 +15,13 @@ from streams.archive import writer as writing
 from streams.archive.compaction import FAN_IN, next_merge
 from streams.archive.files import day_of, read_tables, records_of
 from streams.archive.manifest import MANIFEST, ArchivedFile, read_manifest
+from streams.archive.reading import Archive
 from streams.archive.writer import ArchiveWriter
-from streams.query import Archive, LogQuery
+from streams.query import LogQuery
 from streams.recorded import Recorded
 from streams.tables import tables
 
 DAY_MS = 24 * 60 * 60 * 1000
-
-
-def taught() -> MadeLog:
-    log = MadeLog()
-    log.ready("a0", -1, "Answer without bold.", question="How can I sleep?", answer="**Tips**", reply="No bold please.")
-    log.ready("a1", 1, question="No bold please.", answer="Sleep early.", reply="Thanks!")
-    log.batch("b1", "a0", "a1")
-    log.checkpoint(1, {"b1": ("a0", "a1")})
-    log.action("a2", version=1)
-    return log
-
-
-def positions(records: Sequence[Recorded], topic_id: str = "id") -> dict[tuple[str, int], tuple[str, int]]:
-    return {(record.topic, record.partition): (topic_id, record.offset + 1) for record in records}
-
-
-def archive(folder: Path, *parts: Sequence[Recorded]) -> None:
-    with ArchiveWriter(folder) as writer:
-        for part in parts:
-            writer.append(part, positions(part))
 
 
 def archived(folder: Path) -> list[Recorded]:
