@@ -172,6 +172,18 @@ def export(settings: Settings, question: str, file: Path, archive: Path | None) 
 
 
 @nextstate.command()
+@click.option("--subject", required=True, help="Whom to forget, as `subject` in the log says.")
+@click.option("--tenant", default="default", show_default=True, help="Whose subject it is.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def erase(settings: Settings, subject: str, tenant: str, *, as_json: bool) -> int:
+    """Forget a subject: archive and views lose its words; the checkpoints that it moved are listed."""
+    from infra.commands.erase import erase_subject
+
+    return erase_subject(settings, subject, tenant, report, as_json=as_json)
+
+
+@nextstate.command()
 @click.option("--archive", type=click.Path(path_type=Path), help="The archive to restore.  [default: this home's]")
 @configured
 def restore(settings: Settings, archive: Path | None) -> int:

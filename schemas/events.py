@@ -389,6 +389,20 @@ class RunConfigured(Event):
     versions: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectErased(Event):
+    """All that is about a subject of this tenant, up to this event's time, is to be forgotten wherever it is kept.
+
+    `subject` stays empty: the erased name is known by its digest only.
+    """
+
+    type: ClassVar[str] = "nextstate.subject.erased.v1"
+
+    subject_digest: str  # schemas.identity.subject_digest
+    sample_ids: tuple[str, ...] = ()  # its samples; batches that hold them lose their words
+    checkpoint_ids: tuple[str, ...] = ()  # which its samples have moved; their weights are as they are
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     ActionTaken,
     NextStateObserved,
@@ -408,5 +422,6 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     PolicyLoaded,
     EventRejected,
     RunConfigured,
+    SubjectErased,
 )
 TYPES: dict[str, type[Event]] = {event.type: event for event in EVENT_TYPES}

@@ -22,6 +22,7 @@ from schemas.events import (
     RunConfigured,
     SampleBuilt,
     Sampling,
+    SubjectErased,
     ToolCall,
     TransitionJoined,
     TurnSkipped,
@@ -180,4 +181,5 @@ EXAMPLES: tuple[Event, ...] = (
         **OF_POLICY,
     ),
     RunConfigured(id="u-1", settings="{}", versions={"nextstate": "0.1.0"}, **OF_POLICY),
+    SubjectErased(id="e-1", subject_digest="d-1", sample_ids=("s-1",), checkpoint_ids=("k-1",), **OF_POLICY),
 )

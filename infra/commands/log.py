@@ -19,7 +19,7 @@ from infra.process import Process
 from infra.run_file import RunFile
 from infra.settings import Settings, archive_folder
 from schemas.errors import FatalError, RejectedError
-from streams.admin import wait_for_broker
+from streams.admin import create_topics, wait_for_broker
 from streams.archive.manifest import MANIFEST
 from streams.archive.reading import Archive
 from streams.config import KafkaConfig
@@ -113,6 +113,7 @@ def started_broker(settings: Settings) -> Iterator[KafkaConfig]:
     try:
         config = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         wait_for_broker(config, BROKER_START_S)
+        create_topics(config)  # an older release had fewer
         yield config
     finally:
         process.stop()

@@ -7,14 +7,17 @@ at any moment leaves neither a gap nor a repeat. Consumes every topic; unblocked
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.clock import now_ms
 from schemas.errors import RetryableError
+from schemas.events import SubjectErased
 from streams.archive.manifest import Gap
 from streams.archive.writer import ArchiveWriter
 from streams.config import ArchiveConfig, KafkaConfig
+from streams.erasures import Erasure
 from streams.heartbeat import Heartbeat
 from streams.positions import Chunk, Partition, PositionedReader, Start, starts
 from streams.recorded import Recorded, is_restored
@@ -37,15 +40,32 @@ def run_archiver(
     Raises:  BrokerUnavailableError: no answer at the start; FatalError: a topic is missing, or another process writes
              to this archive; StorageError: the disk is full.
     """
-    with Heartbeat(heartbeat) as alive, ArchiveWriter(folder) as writer:
+    with Heartbeat(heartbeat) as alive, _opened(config, kafka, folder) as archiver:
+        while not stop.is_set():
+            archiver.step()
+            alive.progress()
+        archiver.flush()
+
+
+def catch_up(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> None:
+    """Archive all that Kafka has now, then end; for a stack that does not run.
+
+    Raises:  as `run_archiver`.
+    """
+    with _opened(config, kafka, folder) as archiver:
+        while not archiver.is_complete:
+            archiver.step()
+        archiver.flush()
+
+
+@contextmanager
+def _opened(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> "Iterator[Archiver]":
+    with ArchiveWriter(folder) as writer:
         found = starts(kafka, TOPICS, writer.known())
         reader = PositionedReader(kafka, {place: start.offset for place, start in found.items()})
         try:
-            archiver = Archiver(config, writer, reader, found)
-            while not stop.is_set():
-                archiver.step()
-                alive.progress()
-            archiver.flush()
+            writer.forget()  # what an earlier process had no time for
+            yield Archiver(config, writer, reader, found)
         except OSError as error:
             message = f"The archive {folder} cannot be written ({error.strerror or error}): make room on that disk."
             raise StorageError(message) from error
@@ -64,19 +84,25 @@ class Archiver:
         self._reader = reader
         self._topic_ids = {place: start.topic_id for place, start in found.items()}
         self._gaps = _gaps(found)
+        self._erasures = writer.manifest.erasures()
+        self._asked: list[Erasure] = []
         self._records: list[Recorded] = []
         self._positions: dict[Partition, int] = {place: start.offset for place, start in found.items() if start.lost}
         self._num_bytes = 0
         self._flushed_s = time.monotonic()
         self._complete_ms: int | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has read to the end, at the last step."""
+        return self._complete_ms is not None
+
     def step(self) -> None:
         """Read what has come, and write or tidy up if it is time."""
         began_ms = now_ms()
         chunk = self._reader.read(POLL_S)
         self._gather(chunk)
-        if chunk.at_end:
-            self._complete_ms = began_ms
+        self._complete_ms = began_ms if chunk.at_end else None
         is_old = time.monotonic() - self._flushed_s >= self._config.flush_s
         if is_old or self._num_bytes >= self._config.flush_mib * 1024 * 1024:
             self.flush()
@@ -87,7 +113,10 @@ class Archiver:
     def flush(self) -> None:
         """Write what is gathered."""
         moved = {place: (self._topic_ids[place], offset) for place, offset in self._positions.items()}
-        self._writer.append(self._records, moved, gaps=self._gaps, complete_ms=self._complete_ms)
+        self._writer.append(self._records, moved, gaps=self._gaps, complete_ms=self._complete_ms, erasures=self._asked)
+        if self._asked:
+            self._writer.forget()
+            self._asked = []
         self._records, self._positions, self._gaps, self._num_bytes = [], {}, [], 0
         self._complete_ms = None
         self._flushed_s = time.monotonic()
@@ -95,9 +124,13 @@ class Archiver:
     def _gather(self, chunk: Chunk) -> None:
         self._positions.update(chunk.positions)
         for record in chunk.records:
-            if not is_restored(record.headers):  # it came from here
-                self._records.append(record)
-                self._num_bytes += len(record.value)
+            if is_restored(record.headers):  # it came from here
+                continue
+            if isinstance(record.event, SubjectErased) and self._erasures.add(erasure := Erasure.of(record.event)):
+                self._asked.append(erasure)
+            if (kept := self._erasures.apply(record)) is not None:
+                self._records.append(kept)
+                self._num_bytes += len(kept.value)
 
 
 def _gaps(found: Mapping[Partition, Start]) -> Sequence[Gap]:

@@ -1,4 +1,4 @@
-"""`next_merge` and `merge`: many small files of a topic's day become one, so that readers open few.
+"""`next_merge` and `merge`: many small files of a topic's day become one, so that readers open few; `without`: erasure.
 
 Files of about one size are merged when there are enough of them, as in a log-structured merge tree, so that a record is
 written again a few times in all, and not each time another one arrives. A day that is over is merged to the end. Files
@@ -13,8 +13,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from streams.archive.files import read_tables, schema_digest, topic_of, with_todays_columns, write_file
+from streams.archive.files import (
+    OWN,
+    read_tables,
+    records_of,
+    schema_digest,
+    table_of,
+    topic_of,
+    with_todays_columns,
+    write_file,
+)
 from streams.archive.manifest import ArchivedFile
+from streams.erasures import Erasures
+from streams.topics import Topic
 
 FULL_BYTES = 128 * 1024 * 1024  # a file of this size is left alone
 FAN_IN = 8  # files of one size that are merged
@@ -41,6 +52,32 @@ def merge(folder: Path, files: Sequence[ArchivedFile], name: str) -> ArchivedFil
     Raises:  RejectedError: one of them is damaged; OSError: the disk is full or gone.
     """
     return write_file(folder, topic_of(files[0]), files[0].day, name, _parts(folder, files))
+
+
+def without(folder: Path, file: ArchivedFile, erasures: Erasures, name: str) -> ArchivedFile | None:
+    """The file itself where it holds nothing that is erased; else another with the rest; None where nothing is left.
+
+    Raises:  as `merge`.
+    """
+    topic, is_changed, kept = topic_of(file), False, []
+    for part in read_tables(folder, file):
+        rest = _kept(topic, part, erasures)
+        is_changed = is_changed or rest is not part
+        kept.append(rest)
+    if not is_changed:
+        return file
+    kept = [part for part in kept if part.num_rows]
+    return write_file(folder, topic, file.day, name, kept) if kept else None
+
+
+def _kept(topic: Topic, part: pa.Table, erasures: Erasures) -> pa.Table:
+    """The rows that may be kept; the very same table where all may."""
+    records = list(records_of(part))
+    kept = [erasures.apply(record) for record in records]
+    if all(one is record for one, record in zip(kept, records, strict=True)):
+        return part
+    own = part.select(OWN.names).filter(pa.array([one is not None for one in kept]))
+    return table_of(topic, [one for one in kept if one is not None], own)
 
 
 def _parts(folder: Path, files: Sequence[ArchivedFile]) -> Iterator[pa.Table]:

@@ -68,7 +68,7 @@ def day_of(timestamp_ms: int) -> str:
         return "unknown"
 
 
-def table_of(topic: Topic, records: Sequence[Recorded], own: pa.RecordBatch) -> pa.Table:
+def table_of(topic: Topic, records: Sequence[Recorded], own: pa.Table) -> pa.Table:
     """Records of one topic as rows of its files, in their order. Args: own: `OWN` of each."""
     table = tables(records)[view_name(topic)]
     raw = [
@@ -161,8 +161,7 @@ def records_of(table: pa.Table) -> Iterator[Recorded]:
 
 def with_todays_columns(topic: Topic, table: pa.Table) -> pa.Table:
     """The same rows with this release's columns, made again from the records."""
-    (own,) = table.select(OWN.names).combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=OWN)]
-    return table_of(topic, list(records_of(table)), own)
+    return table_of(topic, list(records_of(table)), table.select(OWN.names))
 
 
 def _fields(schema: pa.Schema) -> _Fields:

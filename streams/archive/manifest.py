@@ -9,12 +9,13 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from schemas.errors import FatalError, RejectedError
+from streams.erasures import Erasure, Erasures
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -75,6 +76,14 @@ class Retired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """An erasure that the archive knows of. `done`: no file holds anything of it any more."""
+
+    erasure: Erasure
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One state of an archive. `complete_ms`: all that Kafka had then is here."""
 
@@ -84,11 +93,16 @@ class Manifest:
     positions: tuple[Position, ...] = ()
     gaps: tuple[Gap, ...] = ()
     files: tuple[ArchivedFile, ...] = ()
-    retired: tuple[Retired, ...] = field(default=())
+    retired: tuple[Retired, ...] = ()
+    forgotten: tuple[Forgotten, ...] = ()
 
     def of_topic(self, topic: str) -> list[ArchivedFile]:
         """The files of a topic, in the order of their records."""
         return [file for file in self.files if file.topic == topic]
+
+    def erasures(self) -> Erasures:
+        """What was erased."""
+        return Erasures.of(one.erasure for one in self.forgotten)
 
     def next(self, **changes: object) -> "Manifest":
         """The state after this one."""

@@ -6,8 +6,9 @@ either. What a crash leaves behind is removed at the next start.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Self
 import pyarrow as pa
 
 from schemas.clock import now_ms
-from streams.archive.compaction import merge, next_merge
+from streams.archive.compaction import merge, next_merge, without
 from streams.archive.files import (
     OWN,
     day_of,
@@ -29,6 +30,7 @@ from streams.archive.files import (
 from streams.archive.manifest import (
     PARTIAL,
     ArchivedFile,
+    Forgotten,
     Gap,
     Manifest,
     Position,
@@ -40,6 +42,7 @@ from streams.archive.manifest import (
 )
 from streams.archive.seen import SeenIds
 from streams.archive.views import views_script
+from streams.erasures import Erasure
 from streams.positions import Partition
 from streams.recorded import Recorded
 from streams.topics import BY_NAME, TOPICS
@@ -92,11 +95,13 @@ class ArchiveWriter:
         *,
         gaps: Sequence[Gap] = (),
         complete_ms: int | None = None,
+        erasures: Iterable[Erasure] = (),
     ) -> None:
         """Adds records, and moves on, in one step.
 
         Args:    records: in the order in which they lie in their partitions; positions: (topic id, next offset) of the
-                 partitions that moved; gaps: what Kafka no longer had; complete_ms: all that Kafka had then is here.
+                 partitions that moved; gaps: what Kafka no longer had; complete_ms: all that Kafka had then is here;
+                 erasures: which are now to be done (`forget`).
         Raises:  OSError: the disk is full or gone; nothing has changed then, but for a file that nobody names.
         """
         moved = {(at.topic, at.partition): at for at in self._manifest.positions}
@@ -108,7 +113,25 @@ class ArchiveWriter:
             positions=tuple(moved[place] for place in sorted(moved)),
             gaps=(*self._manifest.gaps, *gaps),
             complete_ms=self._manifest.complete_ms if complete_ms is None else complete_ms,
+            forgotten=(*self._manifest.forgotten, *(Forgotten(erasure=one, done=False) for one in erasures)),
         )
+
+    def forget(self) -> None:
+        """Does the erasures that are not done: files are written again without them, and the old ones are gone at once.
+
+        Raises:  OSError: the disk is full or gone; RejectedError: a file is damaged. The erasures stay to be done then.
+        """
+        if all(one.done for one in self._manifest.forgotten):
+            return
+        erasures = self._manifest.erasures()
+        for file in self._manifest.files:
+            if (kept := without(self._folder, file, erasures, f"{self._name()}-e")) is not file:
+                self._replace([file], [] if kept is None else [kept])
+        done = tuple(replace(one, done=True) for one in self._manifest.forgotten)
+        gone = self._manifest.retired  # among them what was just replaced
+        self._change(forgotten=done, retired=())
+        for one in gone:
+            (self._folder / one.path).unlink(missing_ok=True)
 
     def maintain(self) -> bool:
         """One piece of housekeeping: merge some small files, or remove what nobody reads any more.
@@ -137,7 +160,7 @@ class ArchiveWriter:
         for number, ((topic, day), group) in enumerate(groupby(sorted(records, key=place), key=place)):
             some = list(group)  # still in their order: sorted() keeps it
             epoch = [epochs[topic, record.partition] for record in some]
-            own = pa.RecordBatch.from_arrays(
+            own = pa.Table.from_arrays(
                 [pa.array(epoch, pa.int64()), pa.array(self._seen.note(some, epoch))], schema=OWN
             )
             part = table_of(BY_NAME[topic], some, own)
