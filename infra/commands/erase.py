@@ -31,10 +31,10 @@ WAIT_S = 120.0
 _POLL_S = 0.2
 _SAMPLES = "SELECT event_id FROM samples WHERE subject = ? AND tenant = ? ORDER BY 1"
 _CHECKPOINTS = """
-    SELECT checkpoint_id, policy, checkpoint_version AS version, list(sample_id ORDER BY sample_id) AS samples
-    FROM lineage JOIN turns USING (action_id)
-    WHERE turns.subject = ? AND turns.tenant = ?
-    GROUP BY ALL ORDER BY policy, version
+    SELECT checkpoint_id, policy, trained_version, list(sample_id ORDER BY sample_id)
+    FROM turns
+    WHERE subject = ? AND tenant = ? AND checkpoint_id IS NOT NULL
+    GROUP BY ALL ORDER BY policy, trained_version
 """
 
 
