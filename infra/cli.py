@@ -160,6 +160,16 @@ def lineage(settings: Settings, identity: str, as_json: bool) -> int:
 
 
 @nextstate.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every failure.")
+@configured
+def audit(settings: Settings, as_json: bool) -> int:
+    """Check the promises that the log can show. Exits 1 where one is broken."""
+    from infra.commands.audit import show_audit
+
+    return show_audit(settings, as_json)
+
+
+@nextstate.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured
