@@ -206,6 +206,17 @@ def lineage(settings: Settings, identity: str, *, as_json: bool, archive: Path |
 
 
 @nextstate.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every failure.")
+@archive_option
+@configured
+def audit(settings: Settings, *, as_json: bool, archive: Path | None) -> int:
+    """Check the promises that the log can show. Exits 1 where one is broken."""
+    from infra.commands.audit import show_audit
+
+    return show_audit(settings, archive, as_json=as_json)
+
+
+@nextstate.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured

@@ -81,6 +81,7 @@ class Reloader:
         self._shelf = Shelf(policy, config.keep_versions)
         self._instance = ""  # the server process that was asked last
         self._announced: set[tuple[str, str]] = set()  # (checkpoint id, engine instance)
+        self._unannounced: dict[tuple[str, str], PolicyLoaded] = {}  # sent, but not acknowledged; it may arrive yet
         self._declined: dict[str, str] = {}  # checkpoint id -> why the engine did not take it the last time
         self._refused: set[str] = set()  # ids of rejections
         self._unsent: list[EventRejected] = []
@@ -137,8 +138,7 @@ class Reloader:
         """Where gateways still route to what an earlier instance had, and this one has taken nothing: the base."""
         instances = {instance for _, instance in self._announced}
         if instances and self._instance not in instances:
-            await self._log.send(RELOADS, base_loaded(self._policy, self._instance))
-            self._announced.add((BASE_CHECKPOINT, self._instance))
+            await self._announce(base_loaded(self._policy, self._instance))
             _LOGGER.warning("the restarted engine has taken no version, new requests go to the base model")
 
     def _is_announced(self, offer: Offer) -> bool:
@@ -155,9 +155,15 @@ class Reloader:
                 return
         if not self._is_announced(offer):
             load_ms = int((time.monotonic() - started_s) * 1000)
-            await self._log.send(RELOADS, policy_loaded(offer, self._instance, load_ms))
-            self._announced.add((offer.checkpoint.id, self._instance))
+            await self._announce(policy_loaded(offer, self._instance, load_ms))
         _LOGGER.info("the engine serves %s", offer.adapter)
+
+    async def _announce(self, loaded: PolicyLoaded) -> None:
+        """Tell gateways, in the words of an earlier try: both may arrive, and one id says one thing."""
+        key = (loaded.checkpoint_id, loaded.engine)
+        await self._log.send(RELOADS, self._unannounced.setdefault(key, loaded))
+        self._announced.add(key)
+        del self._unannounced[key]
 
     async def _load(self, offer: Offer, loaded: set[str]) -> None:
         folder = await asyncio.to_thread(checked_folder, offer.checkpoint, self._served)

@@ -15,12 +15,10 @@ from streams.codec import encode, encode_batch
 from streams.config import KafkaConfig
 from streams.placement import partition_of
 from streams.recorded import Recorded, record_of
-from streams.topics import CURRENT_POLICIES, TOPICS, Topic
+from streams.topics import TOPIC_OF, TOPICS, Topic
 
 PRODUCER = "memory"
 _CONFIG = KafkaConfig()
-# A checkpoint is in two topics: the compacted one repeats the other, which is the history.
-_TOPIC_OF = {type_: topic for topic in TOPICS if topic is not CURRENT_POLICIES for type_ in topic.types}
 
 
 class Written(Protocol):
@@ -48,7 +46,7 @@ class MemoryLog:
 
     def append(self, event: Event, samples: Sequence[SampleBuilt] = ()) -> Recorded:
         """Write an event to its topic. Args: samples: those of a batch, in its order."""
-        topic = _TOPIC_OF[type(event)]
+        topic = TOPIC_OF[type(event)]
         if isinstance(event, BatchSealed):
             encoded = encode_batch(event, samples, PRODUCER)
         else:

@@ -120,3 +120,7 @@ TOPICS: tuple[Topic, ...] = (
     ERASURES,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
+# A checkpoint is in two topics: the compacted one repeats the other, which is the history.
+TOPIC_OF: dict[type[e.Event], Topic] = {
+    kind: topic for topic in TOPICS if topic is not CURRENT_POLICIES for kind in topic.types
+}

@@ -12,7 +12,7 @@ from processors.config import ProcessorsConfig
 from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import Hints, Judgement
-from processors.stage import Stage
+from processors.stage import Emits, Stage
 from processors.turn_stage import TurnStage
 from schemas.events import ActionTaken, Event, Message, NextStateObserved, Sampling, TransitionJoined, VersionSpan
 from schemas.prompt import Resolved, delta
@@ -97,13 +97,18 @@ class World:
     def wait(self, duration_s: float) -> None:
         self.now_ms += int(duration_s * 1000)
 
+    def emitter(self) -> Emits:
+        """What the stages write through until the next restart."""
+        return self.log
+
     def restart(self) -> None:
+        emitter = self.emitter()
         self.open_turns = OpenTurns(self.actions, self.turns, clock=self.clock)
-        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, self.log, clock=self.clock)
+        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, emitter, clock=self.clock)
         self.assess_stage = AssessStage(
-            self.config, self.judge, EchoExtractor(), self.log, self.log.read, clock=self.clock
+            self.config, self.judge, EchoExtractor(), emitter, self.log.read, clock=self.clock
         )
-        self.pack_stage = PackStage(self.config, self.log, self.log.read, clock=self.clock)
+        self.pack_stage = PackStage(self.config, emitter, self.log.read, clock=self.clock)
 
     def stage_of(self, topic: Topic) -> Stage:
         return {TRANSITIONS: self.assess_stage, SAMPLES: self.pack_stage}.get(topic, self.turn_stage)

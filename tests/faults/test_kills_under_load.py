@@ -13,11 +13,13 @@ from typing import Any
 import openai
 import pytest
 
+from infra.audit import audit
 from infra.home import Home
 from infra.ports import choose_port
 from infra.run_file import RunFile
 from infra.settings import Settings
 from infra.stack import Stack, running_stack
+from schemas.clock import now_ms
 from streams import topics
 from streams.consumer import read_all
 from streams.lags import group_lags
@@ -142,6 +144,7 @@ async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: A
         actions = {event.id for event in recorded(stack, topics.ACTIONS)}
         observed = {event.action_id for event in recorded(stack, topics.NEXT_STATES)}
         checkpoints = recorded(stack, topics.CHECKPOINTS)
+        report = audit(read_all(stack.kafka, topics.TOPICS), now_ms=now_ms(), max_open_age_s=86_400.0)
     assert ledger.acknowledged, "nobody got an answer"
     assert ledger.acknowledged <= actions
     assert ledger.reacted_to <= observed
@@ -149,4 +152,5 @@ async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: A
     assert trained, "nothing trained"
     assert set(trained.values()) == {1}
     assert sorted(event.version for event in checkpoints) == list(range(1, len(checkpoints) + 1))  # each once
+    assert report.is_clean, [tally.failures[:5] for tally in report.tallies if tally.failures]
     assert max(took_s.values()) < BACK_WITHIN_S, took_s

@@ -16,6 +16,8 @@ import pytest
 from confluent_kafka import Producer
 from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, next_state
 
+from infra.audit import audit
+from schemas.clock import now_ms
 from streams.client import PRODUCER, open_client
 from streams.config import KafkaConfig
 from streams.consumer import read_all
@@ -28,6 +30,7 @@ from streams.topics import (
     REJECTIONS,
     SAMPLES,
     SKIPS,
+    TOPICS,
     TRANSITIONS,
     VERDICTS,
 )
@@ -38,6 +41,7 @@ DERIVED = (TRANSITIONS, VERDICTS, HINTS, SKIPS, SAMPLES, BATCHES, REJECTIONS)
 REPLIES = (GOOD, BAD, UNRELATED, UNSURE, HINTED)  # three of five make a sample
 TESTS = Path(__file__).parent.parent
 DEADLINE_S = 120.0
+AN_HOUR_MS = 3_600_000  # nothing is on its way any more
 
 
 class Processors:
@@ -150,6 +154,8 @@ def test_sigkill_at_any_moment_loses_nothing_and_makes_nothing_twice(kafka, tmp_
     assert len(packed) == len(set(packed)) == num_samples // 8 * 8
     assert set(packed) <= set(samples)
     assert all(before.last_offset < after.first_offset for before, after in pairwise(batches))
+    report = audit(read_all(kafka, TOPICS), now_ms=now_ms() + AN_HOUR_MS, max_open_age_s=86_400.0)
+    assert report.is_clean, [tally.failures[:5] for tally in report.tallies if tally.failures]
 
 
 def test_nonsense_is_rejected_silence_is_ended_and_sigterm_is_obeyed(kafka, tmp_path):

@@ -80,12 +80,17 @@ class Engine:
 
 @dataclass
 class MemoryLog:
-    """Keeps what is sent; `error` is raised by the next send instead."""
+    """Keeps what is sent; `error` is raised by the next send instead, `late` beside it."""
 
     events: list[Event] = field(default_factory=list)
     error: Exception | None = None
+    late: Exception | None = None
 
     async def send(self, topic: Topic, event: Event) -> None:
+        if self.late is not None:
+            error, self.late = self.late, None
+            self.events.append(event)
+            raise error
         if self.error is not None:
             error, self.error = self.error, None
             raise error
@@ -337,6 +342,18 @@ async def test_a_load_that_could_not_be_told_is_told_later_without_loading_again
     await world.reloader.settle()
     assert world.engine.calls == ["+p@1"]
     assert world.log.loads == [(1, "boot-1")]
+
+
+async def test_an_announcement_that_arrives_although_nobody_acknowledged_it_says_the_same_as_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.reloader.now_ms", iter([1_000, 40_000, 41_000, 80_000]).__next__)
+    world.log.late = BrokerUnavailableError("Kafka did not acknowledge in time.")
+    with pytest.raises(BrokerUnavailableError):
+        await world.publish(1)
+    await world.reloader.settle()
+    first, again = world.log.events
+    assert first == again
 
 
 async def test_an_engine_that_restarted_gets_everything_back_newest_first(world: World) -> None:
