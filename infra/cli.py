@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.cli_import import import_chats
-from infra.cli_options import configured, report
+from infra.cli_options import archive_option, configured, os_refusal, report
 from schemas.errors import NextstateError
 
 if TYPE_CHECKING:
@@ -36,24 +36,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         sys.stderr.close()
     except OSError as error:
-        _fail(_sentence(error))
-
-
-def _sentence(error: OSError) -> str:
-    """What the operating system refused, where, and what to do about it."""
-    import errno
-
-    fixes = {
-        errno.ENOSPC: "make room on that disk",
-        errno.EDQUOT: "make room in your quota",
-        **dict.fromkeys(
-            (errno.EACCES, errno.EPERM, errno.EROFS),
-            "let this user write there, or name another home in NEXTSTATE_HOME",
-        ),
-    }
-    place = f"{error.filename} cannot be used" if error.filename else "The operating system refused something"
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"{place} ({reason}): {fixes.get(error.errno or 0, 'mend that and try again')}."
+        _fail(os_refusal(error))
 
 
 def _fail(sentence: str) -> None:
@@ -115,26 +98,67 @@ def chat(settings: Settings) -> int:
 
 
 @nextstate.command()
-@click.argument("sql", required=False)
+@click.argument("question", metavar="SQL|NAME", required=False)
+@click.option("--list", "is_list", is_flag=True, help="List the ready questions, which have names.")
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+@archive_option
 @configured
-def query(settings: Settings, sql: str | None, form: str | None) -> int:
-    """Ask the log in SQL (DuckDB; the views are in streams/VIEWS.md). Without SQL: a prompt."""
-    from infra.commands.query import answer, prompt
+def query(settings: Settings, question: str | None, *, is_list: bool, form: str | None, archive: Path | None) -> int:
+    """Ask the log in SQL (DuckDB; the views are in streams/VIEWS.md), or a ready question. Without SQL: a prompt."""
+    from infra.commands.query import answer, list_questions, prompt
 
-    return prompt(settings, form or "table") if sql is None else answer(settings, sql, form or "table")
+    if is_list:
+        return list_questions()
+    if question is None:
+        return prompt(settings, form or "table", archive)
+    return answer(settings, question, form or "table", archive)
+
+
+@nextstate.command()
+@click.argument("question", metavar="SQL|NAME")
+@click.argument("file", type=click.Path(path_type=Path))
+@archive_option
+@configured
+def export(settings: Settings, question: str, file: Path, archive: Path | None) -> int:
+    """Write the answer to a SELECT, or to a ready question, into a file: .csv, .jsonl or .parquet."""
+    from infra.commands.export import export as write
+
+    return write(settings, question, file, archive, report)
+
+
+@nextstate.command()
+@click.option("--subject", required=True, help="Whom to forget, as `subject` in the log says.")
+@click.option("--tenant", default="default", show_default=True, help="Whose subject it is.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def erase(settings: Settings, subject: str, tenant: str, *, as_json: bool) -> int:
+    """Forget a subject: archive and views lose its words; the checkpoints that it moved are listed."""
+    from infra.commands.erase import erase_subject
+
+    return erase_subject(settings, subject, tenant, report, as_json=as_json)
+
+
+@nextstate.command()
+@click.option("--archive", type=click.Path(path_type=Path), help="The archive to restore.  [default: this home's]")
+@configured
+def restore(settings: Settings, archive: Path | None) -> int:
+    """Fill an empty broker from the archive: the log as it was. Goes on where an earlier restore ended."""
+    from infra.commands.restore import restore_archive
+
+    return restore_archive(settings, archive, report)
 
 
 @nextstate.command()
 @click.argument("identity", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@archive_option
 @configured
-def lineage(settings: Settings, identity: str, as_json: bool) -> int:
+def lineage(settings: Settings, identity: str, *, as_json: bool, archive: Path | None) -> int:
     """Walk from a checkpoint (POLICY@VERSION) to its conversations, or from a conversation to its checkpoints."""
     from infra.commands.lineage import show_lineage
 
-    return show_lineage(settings, identity, as_json)
+    return show_lineage(settings, identity, archive, as_json=as_json)
 
 
 @nextstate.command()

@@ -1,4 +1,4 @@
-"""`configured` and `report`: what commands that take settings share. Imports nothing heavy."""
+"""`configured`, `report`, `os_refusal`: what commands share. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -27,6 +27,28 @@ def configured(command: Callable[..., int | None]) -> Callable[..., int | None]:
     return wrapper
 
 
+archive_option = click.option(
+    "--archive", type=click.Path(path_type=Path), help="Read this archive alone; needs no broker."
+)
+
+
 def report(line: str) -> None:
     """Progress, on stderr: stdout is for answers."""
     click.echo(line, err=True)
+
+
+def os_refusal(error: OSError) -> str:
+    """What the operating system refused, where, and what to do about it."""
+    import errno
+
+    fixes = {
+        errno.ENOSPC: "make room on that disk",
+        errno.EDQUOT: "make room in your quota",
+        **dict.fromkeys(
+            (errno.EACCES, errno.EPERM, errno.EROFS),
+            "let this user write there, or name another home in NEXTSTATE_HOME",
+        ),
+    }
+    place = f"{error.filename} cannot be used" if error.filename else "The operating system refused something"
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{place} ({reason}): {fixes.get(error.errno or 0, 'mend that and try again')}."

@@ -16,7 +16,7 @@ from pathlib import Path
 from infra.handover import take_over
 from infra.keeper import FATAL_EXIT
 from infra.prepare import runtime_home
-from infra.settings import Settings
+from infra.settings import Settings, archive_folder
 from schemas.errors import FatalError, NextstateError
 
 AGAIN_EXIT = 1
@@ -71,8 +71,6 @@ def _processors(settings: Settings, heartbeat: Path) -> None:
 def _trainer(settings: Settings, heartbeat: Path) -> None:
     from trainer.loop import run_trainer
 
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     run_trainer(
         settings.trainer,
         settings.kafka,
@@ -80,7 +78,7 @@ def _trainer(settings: Settings, heartbeat: Path) -> None:
         model_path=Path(str(settings.engine.model_path)),
         home=settings.home,
         heartbeat=heartbeat,
-        stop=stop,
+        stop=_asked_to_stop(),
     )
 
 
@@ -90,11 +88,25 @@ def _reloader(settings: Settings, heartbeat: Path) -> None:
     asyncio.run(run_reloader(settings.reload, settings.kafka, settings.engine, settings.policy, heartbeat))
 
 
+def _archiver(settings: Settings, heartbeat: Path) -> None:
+    from streams.archive.archiver import run_archiver
+
+    run_archiver(settings.archive, settings.kafka, archive_folder(settings), heartbeat, _asked_to_stop())
+
+
+def _asked_to_stop() -> threading.Event:
+    """Set by SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return stop
+
+
 COMPONENTS: Mapping[str, Callable[[Settings, Path], None]] = {
     "gateway": _gateway,
     "processors": _processors,
     "trainer": _trainer,
     "reloader": _reloader,
+    "archiver": _archiver,
 }
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from streams.config import KafkaConfig
 
 ENGINE_SILENCE_S = 120.0  # on a busy CPU a long prompt can hold up its answers that long
 WORKERS = ("gateway", "processors", "trainer", "reloader")
+ARCHIVER = "archiver"
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # several processes share the cores; torch's own threads would fight over them
     "TOKENIZERS_PARALLELISM": "false",
@@ -46,9 +47,10 @@ def engine_component(settings: Settings, home: Home) -> Component:
     )
 
 
-def workers(home: Home) -> list[Component]:
+def workers(settings: Settings, home: Home) -> list[Component]:
     """The processes that are ours, on the settings that were handed over to them."""
-    return [_worker(name, home) for name in WORKERS]
+    names = (*WORKERS, ARCHIVER) if settings.archive.enabled else WORKERS
+    return [_worker(name, home) for name in names]
 
 
 def _worker(name: str, home: Home) -> Component:

@@ -31,6 +31,11 @@ class Home:
         return self.root / "kafka" / "broker"
 
     @property
+    def archive(self) -> Path:
+        """The log as Parquet files, where `archive.folder` names no other place."""
+        return self.root / "archive"
+
+    @property
     def models(self) -> Path:
         """Prepared models, one folder each."""
         return self.root / "models"

@@ -12,7 +12,7 @@ from typing import Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra.home import default_home
+from infra.home import Home, default_home
 from infra.secrets import masked
 from processors.config import ProcessorsConfig
 from schemas.clock import now_ms
@@ -20,7 +20,7 @@ from schemas.errors import SettingsError
 from schemas.events import RunConfigured
 from schemas.identity import new_id
 from serving.config import EngineConfig, GatewayConfig, HintsConfig, JudgeConfig, ReloadConfig
-from streams.config import KafkaConfig
+from streams.config import ArchiveConfig, KafkaConfig
 from trainer.config import TrainerConfig
 
 RECORDED_VERSIONS = ("nextstate", "sglang", "torch", "transformers", "peft", "faust-streaming", "confluent-kafka")
@@ -48,6 +48,7 @@ class Settings(BaseModel):
     runtime_home: Path | None = None  # where Kafka's jars and prepared models lie; None: in `home`
     kafka: KafkaConfig = KafkaConfig()
     broker: BrokerConfig = BrokerConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     gateway: GatewayConfig = GatewayConfig()
     engine: EngineConfig = EngineConfig()
     judge: JudgeConfig = JudgeConfig()
@@ -66,6 +67,11 @@ class Settings(BaseModel):
                 f"loads that many from disk; set trainer.keep_checkpoints to at least {served}."
             )
         return self
+
+
+def archive_folder(settings: Settings) -> Path:
+    """Where the archive of a stack lies."""
+    return settings.archive.folder or Home(settings.home).archive
 
 
 def run_configured(settings: Settings) -> RunConfigured:

@@ -1,7 +1,7 @@
 """`running_stack`: a whole stack, from nothing to healthy and back to nothing.
 
-Kafka first, then its topics, then the run is recorded, then engine, gateway, processors, trainer and reloader all at
-once: they meet only through topics, so none waits for another. An external broker or engine takes the place of ours.
+Kafka first, then its topics, then the run is recorded, then the engine and all workers at once: they meet only through
+topics, so none waits for another. An external broker or engine takes the place of ours.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def running_stack(settings: Settings, report: Report) -> AsyncIterator[Sta
                 await supervisor.start([kafka_component(_broker(resolved, prepared.jars), home, resolved.kafka)])
             await _open_log(resolved)
             engine = [] if settings.engine.url else [engine_component(resolved, home)]
-            await supervisor.start([*engine, *workers(home)])
+            await supervisor.start([*engine, *workers(resolved, home)])
             supervisor.mark_ready()
             yield Stack(settings=resolved, gateway_url=gateway_url(resolved))
         finally:

@@ -2,7 +2,7 @@
 
 Every event is frozen, has an `id` and a `time_ms`, and says whose it is (`EventContext`). `id` and `time_ms` travel as
 CloudEvents attributes (headers), everything else as the JSON value. Fields are only ever added, with defaults; anything
-else is a new major version in `TYPES` with an upcaster in `schemas/upcast.py`.
+else is a new major version in `TYPES`, and the old class moves to `schemas/upcast.py` (how: schemas/README.md).
 
 Legend: P prompt tokens, T response tokens, H hints, M votes.
 """
@@ -14,6 +14,7 @@ Source = Literal["chat", "tool", "terminal", "gui", "swe"]
 FinishReason = Literal["stop", "length", "tool_calls", "aborted", "error"]
 TurnType = Literal["main", "side"]
 Score = Literal[-1, 0, 1]
+Thumb = Literal[-1, 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +148,20 @@ class NextStateObserved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackGiven(Event):
-    """An explicit thumb (+1/-1), rating or comment on an action."""
+    """What somebody says of an action outright: a thumb, a rating, a comment, or several of them.
 
-    type: ClassVar[str] = "nextstate.feedback.given.v1"
+    A rating names its scale, so that `(rating - worst_rating) / (best_rating - worst_rating)` is 0 to 1 whoever asked
+    for it; `worst_rating` may be the higher number (school grades). Without a scale the rating is kept, but cannot be
+    compared with others.
+    """
+
+    type: ClassVar[str] = "nextstate.feedback.given.v2"
 
     action_id: str
+    thumb: Thumb | None = None
     rating: float | None = None
+    worst_rating: float | None = None  # both ends of the scale, or neither
+    best_rating: float | None = None
     comment: str = ""
 
 
@@ -386,6 +395,20 @@ class RunConfigured(Event):
     versions: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectErased(Event):
+    """All that is about a subject of this tenant, up to this event's time, is to be forgotten wherever it is kept.
+
+    `subject` stays empty: the erased name is known by its digest only.
+    """
+
+    type: ClassVar[str] = "nextstate.subject.erased.v1"
+
+    subject_digest: str  # schemas.identity.subject_digest
+    sample_ids: tuple[str, ...] = ()  # its samples; batches that hold them lose their words
+    checkpoint_ids: tuple[str, ...] = ()  # which its samples have moved; their weights are as they are
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     ActionTaken,
     NextStateObserved,
@@ -405,5 +428,6 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     PolicyLoaded,
     EventRejected,
     RunConfigured,
+    SubjectErased,
 )
 TYPES: dict[str, type[Event]] = {event.type: event for event in EVENT_TYPES}

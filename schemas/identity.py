@@ -42,3 +42,8 @@ def derived_id(stage: str, code_version: str, inputs: Iterable[str]) -> str:
     Returns: `DIGEST_CHARS` hex digits.
     """
     return digest_text(stage, code_version, *inputs)
+
+
+def subject_digest(subject: str) -> str:
+    """How an erasure names a subject without saying who it is."""
+    return digest_text("subject", subject)

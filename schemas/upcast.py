@@ -1,18 +1,57 @@
-"""Every event version ever written stays decodable: a chain of pure functions from old values to today's.
+"""`upcast`: every event version ever written stays readable, as today's class.
 
-`UPCASTERS["nextstate.action.taken.v1"]` would turn a v1 value into (type, value) of v2. There is one version of every
-event so far, so the table is empty; a golden sample per version in tests/ keeps it honest.
+Owns the retired classes and one pure function per retired class to its successor; the codec (streams/codec.py) checks a
+value against the class of its own version first, so a function here meets only valid events. A retired class never
+changes: its JSON Schema stays published, and producers may go on writing it. We write the newest version only.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
-Value = dict[str, Any]
-UPCASTERS: dict[str, Callable[[Value], tuple[str, Value]]] = {}
+from schemas.events import TYPES, Event, FeedbackGiven, Thumb
+
+_THUMBS: dict[float | None, Thumb] = {-1.0: -1, 1.0: 1}
 
 
-def upcast(event_type: str, value: Value) -> tuple[str, Value]:
-    """The value in its newest version; unchanged where it already is."""
-    while (step := UPCASTERS.get(event_type)) is not None:
-        event_type, value = step(value)
-    return event_type, value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackGivenV1(Event):
+    """An explicit thumb (+1/-1), rating or comment on an action.
+
+    Retired because one number was both thumb and rating, and the rating's scale was unknown: 4 of 5 or 4 of 10?
+    """
+
+    type: ClassVar[str] = "nextstate.feedback.given.v1"
+
+    action_id: str
+    rating: float | None = None
+    comment: str = ""
+
+
+def _feedback_given_v2(old: FeedbackGivenV1) -> FeedbackGiven:
+    """+1 and -1 are the thumbs that v1 said they are; another number is a rating on a scale that nobody wrote down."""
+    thumb = _THUMBS.get(old.rating)
+    return FeedbackGiven(
+        **_shared(old),
+        action_id=old.action_id,
+        thumb=thumb,
+        rating=old.rating if thumb is None else None,
+        comment=old.comment,
+    )
+
+
+UPCASTERS: dict[type[Event], Callable[[Any], Event]] = {FeedbackGivenV1: _feedback_given_v2}
+RETIRED: dict[str, type[Event]] = {old.type: old for old in UPCASTERS}
+READABLE: dict[str, type[Event]] = {**TYPES, **RETIRED}
+
+
+def upcast(event: Event) -> Event:
+    """The event in its newest version; itself where it already is."""
+    while (step := UPCASTERS.get(type(event))) is not None:
+        event = step(event)
+    return event
+
+
+def _shared(event: Event) -> dict[str, Any]:
+    """What every event carries: identity, time, and whose it is."""
+    return {field.name: getattr(event, field.name) for field in fields(Event)}

@@ -10,7 +10,7 @@ Legend: T response tokens, H hints.
 from collections.abc import Iterable, Sequence
 
 from schemas.errors import MalformedEventError, TokenMismatchError
-from schemas.events import ActionTaken, BatchSealed, Event, SampleBuilt, VersionSpan
+from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, SampleBuilt, VersionSpan
 from schemas.origin import UNSCORED
 
 
@@ -18,12 +18,14 @@ def validate(event: Event) -> None:
     """Check the laws of the event's own type; types without any pass.
 
     Raises:  TokenMismatchError: ids, log-probs, spans or hints that do not fit each other.
-             MalformedEventError: counts or offsets that contradict each other.
+             MalformedEventError: counts, offsets or a rating and its scale that contradict each other.
     """
     match event:
         case ActionTaken():
             _validate_response(event)
             _validate_kept(event)
+        case FeedbackGiven():
+            _validate_rating(event)
         case SampleBuilt():
             _validate_response(event)
             _validate_teacher(event)
@@ -77,6 +79,17 @@ def _validate_kept(event: ActionTaken) -> None:
     if min(kept) < 0 or (event.base_action_id is None and max(kept) > 0):
         message = (
             f"{_name(event)} keeps {kept[0]} messages and {kept[1]} tokens of {event.base_action_id}; name a base."
+        )
+        raise MalformedEventError(message)
+
+
+def _validate_rating(event: FeedbackGiven) -> None:
+    rating, worst, best = event.rating, event.worst_rating, event.best_rating
+    if worst is None and best is None:
+        return
+    if rating is None or worst is None or best is None or worst == best or rating != sorted((worst, rating, best))[1]:
+        message = (
+            f"{_name(event)} rates {rating} from worst {worst} to best {best}; give two ends, and a number between."
         )
         raise MalformedEventError(message)
 

@@ -16,8 +16,8 @@ import orjson
 import pyarrow as pa
 
 from schemas.errors import MalformedEventError, UnknownEventError
-from schemas.events import TYPES, BatchSealed, Event, SampleBuilt
-from schemas.upcast import UPCASTERS, upcast
+from schemas.events import BatchSealed, Event, SampleBuilt
+from schemas.upcast import READABLE, upcast
 from schemas.validate import validate
 from streams.arrow import read_batch, write_batch
 from streams.topics import BATCHES, MAX_RECORD_BYTES, Topic
@@ -85,7 +85,7 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
     if value is None:
         message = f"{event_type} has no value; deleted records are not events."
         raise MalformedEventError(message)
-    if event_type not in TYPES and event_type not in UPCASTERS:
+    if event_type not in READABLE:
         message = f"Event type {event_type!r} is unknown; this release knows versions up to those in schemas/json."
         raise UnknownEventError(message)
     event_id, time_ms = _text(attributes, "ce_id"), _time_ms(event_type, _text(attributes, "ce_time"))
@@ -112,12 +112,12 @@ def decode_batch(value: bytes) -> tuple[BatchSealed, pa.Table]:
 
 
 def _event(event_type: str, value: dict[str, Any]) -> Event:
-    newest, value = upcast(event_type, value)
     try:
-        event = msgspec.convert(value, TYPES[newest], strict=True)
+        written: Event = msgspec.convert(value, READABLE[event_type], strict=True)
     except msgspec.ValidationError as error:
         message = f"{event_type} {value.get('id')} does not fit its schema: {error}."
         raise MalformedEventError(message) from error
+    event = upcast(written)
     validate(event)
     return event
 

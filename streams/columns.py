@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from types import NoneType
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -17,20 +17,23 @@ from schemas.events import Event
 from streams.topics import Topic
 
 TIME = pa.timestamp("ms", tz="UTC")
-PLACE: dict[str, pa.DataType] = {"topic": pa.string(), "partition": pa.int64(), "offset": pa.int64()}
 
 _SCALARS: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000: no calendar of ours goes on; a clock that jumped may
+
+
 class Row(NamedTuple):
-    """What columns are read from: an event, its place and its writer; not its value, which may be megabytes."""
+    """What columns are read from: an event or the reason for none, its place and writer; not its value: megabytes."""
 
     topic: str
     partition: int
     offset: int
     timestamp_ms: int
     producer: str
-    event: Event
+    event: Event | None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +64,50 @@ def arrow_type(hint: Any) -> pa.DataType:
     return arrow_type(arms[0]) if arms else _SCALARS[hint]
 
 
-def shared_columns() -> tuple[Column, ...]:
-    """What every view has: identity, place in the log, writer, and whose event it is."""
+def event_columns() -> tuple[Column, ...]:
+    """What every event has: identity, and whose it is."""
     context = {name: hint for name, hint in _hints(Event).items() if name not in {"id", "time_ms"}}
     return (
         Column("event_id", pa.string(), attrgetter("event.id")),
         Column("time", TIME, attrgetter("event.time_ms")),
         Column("type", pa.string(), attrgetter("event.type")),
-        *(Column(name, kind, attrgetter(name)) for name, kind in PLACE.items()),
-        Column("producer", pa.string(), attrgetter("producer")),
         *(Column(name, arrow_type(hint), attrgetter(f"event.{name}")) for name, hint in context.items()),
     )
 
 
+RECORD_COLUMNS: Final = (  # what every record has, also one that holds no event
+    Column("topic", pa.string(), attrgetter("topic")),
+    Column("partition", pa.int64(), attrgetter("partition")),
+    Column("offset", pa.int64(), attrgetter("offset")),
+    Column("record_time", TIME, lambda row: row.timestamp_ms if abs(row.timestamp_ms) < _END_OF_TIME_MS else None),
+    Column("producer", pa.string(), attrgetter("producer")),
+    Column("error", pa.string(), attrgetter("error")),
+)
+
+
 @cache
 def columns(topic: Topic) -> tuple[Column, ...]:
-    """The columns of a topic's view: the shared ones, then the fields of the topic's own event types."""
+    """What is read from the events of a topic: what all have, then the fields of the topic's own event types."""
     own = {name: hint for kind in topic.types for name, hint in _hints(kind).items() if name not in _hints(Event)}
-    return (*shared_columns(), *(_own_column(name, hint) for name, hint in own.items()))
+    return (*event_columns(), *(_own_column(name, hint) for name, hint in own.items()))
+
+
+SHARED: Final = ("event_id", "time", "type", "topic", "partition", "offset", "producer")
+
+
+def view_columns(topic: Topic) -> list[str]:
+    """The names of the columns of a topic's view, in their order (streams/VIEWS.md)."""
+    return [*SHARED, *(column.name for column in columns(topic) if column.name not in SHARED)]
+
+
+def shared_columns() -> list[str]:
+    """The names of those columns that the views of all topics have."""
+    return [*SHARED, *(column.name for column in event_columns() if column.name not in SHARED)]
+
+
+def table_schema(topic: Topic) -> pa.Schema:
+    """The columns of a topic's table: of its records, then of their events."""
+    return schema((*RECORD_COLUMNS, *columns(topic)))
 
 
 def schema(some: tuple[Column, ...]) -> pa.Schema:
@@ -88,8 +117,8 @@ def schema(some: tuple[Column, ...]) -> pa.Schema:
 
 def _own_column(name: str, hint: Any) -> Column:
     """A field of the event itself; of several types on one topic (promotions) not all have it."""
-    clash_free = f"event_{name}" if name in PLACE else name  # EventRejected names the place of another record
-    return Column(clash_free, arrow_type(hint), lambda row: getattr(row.event, name, None))
+    is_taken = name in {"topic", "partition", "offset"}  # EventRejected names the place of another record
+    return Column(f"event_{name}" if is_taken else name, arrow_type(hint), lambda row: getattr(row.event, name, None))
 
 
 def _hints(kind: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""How to reach the log: the `[kafka]` table of the settings."""
+"""How to reach the log, and how it is archived: the tables `[kafka]` and `[archive]` of the settings."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class KafkaConfig(BaseModel):
@@ -18,3 +20,14 @@ class KafkaConfig(BaseModel):
     def topic(self, name: str) -> str:
         """The name of a topic on the broker."""
         return f"{self.topic_prefix}{name}"
+
+
+class ArchiveConfig(BaseModel):
+    """How the log is kept as Parquet files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True  # False: what Kafka's retention deletes is gone
+    folder: Path | None = None  # None: `archive` in the stack's home
+    flush_s: float = Field(default=5.0, gt=0)  # how old a record may get before it is archived
+    flush_mib: int = Field(default=64, ge=1)  # of values, that are gathered at most

@@ -10,7 +10,7 @@ exception: the stream goes on.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,8 +27,8 @@ __all__ = ["GroupConsumer", "Recorded", "follow", "read_all"]
 
 _CHUNK_RECORDS = 1_000
 _POLL_S = 0.2  # how long a cancelled `follow` may still hold its thread
-_ANSWER_TIMEOUT_S = 30.0
-_READER = {
+ANSWER_TIMEOUT_S = 30.0
+READER = {
     "group.id": "reader",  # librdkafka wants one; nothing is ever committed under it
     "enable.partition.eof": True,  # tells the end of a partition whose last offsets hold no event (transactions)
     "fetch.wait.max.ms": 50,  # how long an end may stay untold
@@ -41,16 +41,27 @@ _WORKER = {
 Place = tuple[str, int]  # broker's topic name, partition
 
 
-def read_all(config: KafkaConfig, topics: Sequence[Topic], *, since_ms: int | None = None) -> Iterator[Recorded]:
+def read_all(
+    config: KafkaConfig,
+    topics: Sequence[Topic],
+    *,
+    since_ms: int | None = None,
+    after: Mapping[tuple[str, int], int] | None = None,
+) -> Iterator[Recorded]:
     """Every record committed at the time of the call; in order within a partition, partitions interleaved.
 
     A transaction is seen from some milliseconds after its commit returns, when Kafka has marked every partition. Who
     rebuilds state after a crash calls `TransactionalProducer.init` first: it waits for the marks of what was committed.
 
-    Args:    since_ms: only records that Kafka has taken at or after this time (epoch).
+    Args:    since_ms: only records that Kafka has taken at or after this time (epoch); after: first offsets to read, of
+             some or all partitions, by (topic without prefix, number).
     Raises:  BrokerUnavailableError: no answer, or none for 30 s while reading; FatalError: a topic is missing.
     """
     ranges = _ranges(config, topics, since_ms)
+    for (name, number), offset in (after or {}).items():
+        place = (config.topic(name), number)
+        if place in ranges:
+            ranges[place] = (max(ranges[place][0], offset), ranges[place][1])
     return _read(config, {place: limits for place, limits in ranges.items() if limits[0] < limits[1]})
 
 
@@ -64,7 +75,7 @@ async def follow(
     """
     loop = asyncio.get_running_loop()
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-follow")
-    consumer = open_client(Consumer, config, CONSUMER, _READER)
+    consumer = open_client(Consumer, config, CONSUMER, READER)
     try:
         ranges = await loop.run_in_executor(executor, _ranges, config, topics, None)
         starts = {place: begin if from_beginning else end for place, (begin, end) in ranges.items()}
@@ -135,17 +146,17 @@ class GroupConsumer:
 def _read(config: KafkaConfig, left: dict[Place, tuple[int, int]]) -> Iterator[Recorded]:
     if not left:
         return
-    consumer = open_client(Consumer, config, CONSUMER, _READER)
+    consumer = open_client(Consumer, config, CONSUMER, READER)
     try:
         consumer.assign([TopicPartition(*place, begin) for place, (begin, _) in left.items()])
-        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while left:
             for message in _chunk(consumer):
                 place = (message.topic(), message.partition())
                 is_record = _is_record(message)
                 if place not in left:
                     continue
-                deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+                deadline = time.monotonic() + ANSWER_TIMEOUT_S
                 end = left[place][1]
                 if not is_record or message.offset() >= end - 1:
                     del left[place]
@@ -153,7 +164,7 @@ def _read(config: KafkaConfig, left: dict[Place, tuple[int, int]]) -> Iterator[R
                     yield recorded(config, message)
             if time.monotonic() > deadline:
                 raise BrokerUnavailableError(
-                    f"Kafka sent nothing for {_ANSWER_TIMEOUT_S:g} s with {len(left)} unread partitions."
+                    f"Kafka sent nothing for {ANSWER_TIMEOUT_S:g} s with {len(left)} unread partitions."
                 )
     finally:
         consumer.close()
@@ -163,19 +174,20 @@ def _ranges(config: KafkaConfig, topics: Sequence[Topic], since_ms: int | None) 
     """First offset to read and the end (exclusive) of what is committed, per partition."""
     places = [(config.topic(topic.name), number) for topic in topics for number in range(topic.partitions)]
     admin = open_client(AdminClient, config)
-    _refuse_missing(admin, places)
-    ends = _offsets(admin, places, OffsetSpec.latest())
+    refuse_missing(admin, places)
+    ends = offsets_at(admin, places, OffsetSpec.latest())
     if since_ms is None:
-        begins = _offsets(admin, places, OffsetSpec.earliest())
+        begins = offsets_at(admin, places, OffsetSpec.earliest())
     else:
-        found = _offsets(admin, places, OffsetSpec.for_timestamp(since_ms))
+        found = offsets_at(admin, places, OffsetSpec.for_timestamp(since_ms))
         begins = {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
     return {place: (begins[place], ends[place]) for place in places}
 
 
-def _refuse_missing(admin: Any, places: Sequence[Place]) -> None:
+def refuse_missing(admin: Any, places: Sequence[Place]) -> None:
+    """Raises FatalError where a topic is not on the broker, BrokerUnavailableError without an answer."""
     try:
-        existing = admin.list_topics(timeout=_ANSWER_TIMEOUT_S).topics
+        existing = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
     except KafkaException as error:
         raise as_ours(error, "Asking Kafka for its topics") from error
     for name, _ in places:
@@ -184,13 +196,17 @@ def _refuse_missing(admin: Any, places: Sequence[Place]) -> None:
             raise FatalError(message)
 
 
-def _offsets(admin: Any, places: Sequence[Place], spec: Any) -> dict[Place, int]:
-    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+def offsets_at(admin: Any, places: Sequence[Place], spec: Any) -> dict[Place, int]:
+    """The offset that `spec` asks for, per partition; of committed records only.
+
+    Raises:  BrokerUnavailableError: no answer for 30 s.
+    """
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
     while True:
         futures = admin.list_offsets(
             {TopicPartition(*place): spec for place in places},
             isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_ANSWER_TIMEOUT_S,
+            request_timeout=ANSWER_TIMEOUT_S,
         )
         try:
             return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}

@@ -1,7 +1,7 @@
-"""`documents`: the JSON Schema of every event, and how its topic is keyed, for producers in any language.
+"""`documents`: the JSON Schema of every event version, and how its topic is keyed, for producers in any language.
 
-Consumes schemas/events.py and streams/topics.py; `python -m streams.jsonschemas` writes schemas/json/, and a test
-checks that what is checked in is current.
+Consumes schemas/events.py, schemas/upcast.py and streams/topics.py; `python -m streams.jsonschemas` writes
+schemas/json/, and a test checks that what is checked in is current.
 """
 
 from pathlib import Path
@@ -12,7 +12,8 @@ import orjson
 
 import schemas
 from schemas.batch import EVENT_METADATA_KEY
-from schemas.events import TYPES, BatchSealed, Event
+from schemas.events import BatchSealed, Event
+from schemas.upcast import READABLE, RETIRED
 from streams.codec import ARROW_CONTENT_TYPE, JSON_CONTENT_TYPE
 from streams.topics import MAX_RECORD_BYTES, PARTITIONER, TOPICS, Topic
 
@@ -22,7 +23,7 @@ _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLIN
 
 def documents() -> dict[str, bytes]:
     """File name -> content, for the whole folder."""
-    by_type = {f"{name}.json": _event_schema(name, event_type) for name, event_type in TYPES.items()}
+    by_type = {f"{name}.json": _event_schema(name, event_type) for name, event_type in READABLE.items()}
     return {name: orjson.dumps(document, option=_OPTIONS) for name, document in {**by_type, **_topics()}.items()}
 
 
@@ -45,6 +46,8 @@ def _event_schema(name: str, event_type: type[Event]) -> dict[str, Any]:
             del own["properties"][envelope]
             own["required"].remove(envelope)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{name}.json", **own}
+    if name in RETIRED:
+        schema["deprecated"] = True  # JSON Schema's word for: still accepted, write the newest instead
     return {**schema, "$defs": definitions} if definitions else schema
 
 
@@ -70,10 +73,16 @@ def _topics() -> dict[str, Any]:
 def _topic(topic: Topic) -> dict[str, Any]:
     return {
         "types": [event.type for event in topic.types],
+        "deprecated_types": [old for event in topic.types for old in RETIRED if _stem(old) == _stem(event.type)],
         "key": topic.key.__doc__,
         "partitions": topic.partitions,
         "compacted": topic.compacted,
     }
+
+
+def _stem(event_type: str) -> str:
+    """A type's name without its major version."""
+    return event_type.rpartition(".v")[0]
 
 
 if __name__ == "__main__":

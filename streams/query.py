@@ -1,37 +1,36 @@
 """`LogQuery`: the log as DuckDB views (streams/VIEWS.md), one snapshot per object.
 
-Owns the in-memory database and its walls: SELECT only, and no files, no network, no extensions, no Python variables.
-Consumes tables by view name from one or more sources (the Kafka topics; anything else that yields such tables);
-produces rows. The log is read once, at the first question.
+Owns the in-memory database and its walls: SELECT only, and no network, no extensions, no Python variables, no files but
+the archive's. Consumes an archive, and tables by view name from one or more sources (what Kafka has beyond the archive;
+anything else that yields such tables); produces rows. The log is read once, at the first question.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from schemas.errors import RejectedError
-from streams.columns import shared_columns, view_name
+from schemas.events import SubjectErased
+from streams.archive.reading import Archive
+from streams.archive.views import READY_MADE, age_view, raw_view, ready_made, topic_views
+from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.consumer import read_all
-from streams.tables import Order, split_later, tables
-from streams.topics import CURRENT_POLICIES, TOPICS, Topic
+from streams.erasures import Erasure, Erasures, without_erased
+from streams.positions import behind
+from streams.recorded import Recorded, is_restored
+from streams.tables import FIRST_RECORD, mark_first, tables
+from streams.topics import ERASURES, TOPICS, Topic
 
 # Two views of records of any topic, two functions that take SQL or names as text, and escapes in quoted names.
-_OF_ALL_TOPICS = {"duplicates", "undecodable", "query", "query_table", "uescape"}
+_OF_ALL_TOPICS = {"duplicates", "undecodable", "log", "query", "query_table", "uescape"}
 
 Source = Callable[[], Mapping[str, pa.Table]]
-
-READY_MADE = ("turns", "learning", "untrained", "lineage")  # each may use those before it
-_VIEWS_DIR = Path(__file__).parent / "views"
-_FIRST_RECORD: Order = [("partition", "ascending"), ("offset", "ascending")]
-_NEWEST_VERSION: Order = [("version", "descending"), *_FIRST_RECORD]
-_DUPLICATE_COLUMNS = [column.name for column in shared_columns()]
 
 # The log is text that strangers wrote and SQL may be theirs too: what a query can reach is the views and nothing else.
 _WALLS = """
@@ -40,6 +39,7 @@ _WALLS = """
     SET autoload_known_extensions = false;
     SET python_enable_replacements = false;
     SET temp_directory = '';
+    SET allowed_directories = [{folders}];
     SET enable_external_access = false;
     SET lock_configuration = true;
 """
@@ -60,12 +60,17 @@ class QueryResult:
 class LogQuery:
     """Questions to one snapshot of the log."""
 
-    def __init__(self, config: KafkaConfig, sources: Sequence[Source] = ()) -> None:
+    def __init__(
+        self, config: KafkaConfig | None, sources: Sequence[Source] = (), *, archive: Archive | None = None
+    ) -> None:
         """Keep where the log lies; nothing is read yet.
 
-        Args: sources: where else to read from; the broker of `config` alone where none is given.
+        Args:    config: the broker, which is read beyond the archive; None: it is not read. sources: what to read in
+                 its place; archive: records that are in it are not read from the broker.
         """
-        self._sources = sources or (kafka_source(config),)
+        broker = [] if config is None else [kafka_source(config, archive=archive)]
+        self._sources = sources or broker
+        self._archive = archive
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -74,7 +79,7 @@ class LogQuery:
         Raises:  BrokerUnavailableError: the log cannot be read.
         """
         if self._connection is None:
-            self._connection = connect([source() for source in self._sources])
+            self._connection = connect([source() for source in self._sources], self._archive)
         return self._connection
 
     def arrow(self, text: str, parameters: Sequence[object] = ()) -> pa.Table:
@@ -101,9 +106,27 @@ class LogQuery:
         return QueryResult(columns=tuple(table.column_names), rows=tuple(zip(*columns, strict=True)))
 
 
-def kafka_source(config: KafkaConfig, topics: Sequence[Topic] = TOPICS) -> Source:
-    """Topics of the broker, from their beginning to their end at the time of the call; no rows of any other."""
-    return lambda: tables(read_all(config, topics) if topics else ())
+def kafka_source(config: KafkaConfig, topics: Sequence[Topic] = TOPICS, *, archive: Archive | None = None) -> Source:
+    """Topics of the broker, up to their end at the time of the call; no rows of any other.
+
+    Args: archive: only what lies behind its last records; everything where there is none.
+    """
+    return lambda: tables(new_records(config, topics, archive) if topics else ())
+
+
+def new_records(config: KafkaConfig, topics: Sequence[Topic], archive: Archive | None) -> Iterator[Recorded]:
+    """What the broker has and the archive does not; all that it has where there is no archive.
+
+    Raises:  as `read_all`.
+    """
+    after = {} if archive is None else behind(config, topics, archive.manifest)
+    erasures = Erasures() if archive is None else archive.manifest.erasures()
+    for record in read_all(config, [ERASURES]):
+        if isinstance(record.event, SubjectErased):
+            erasures.add(Erasure.of(record.event))
+    for record in without_erased(read_all(config, topics, after=after), erasures):
+        if archive is None or not is_restored(record.headers):
+            yield record
 
 
 def topics_of(text: str) -> tuple[Topic, ...]:
@@ -111,7 +134,7 @@ def topics_of(text: str) -> tuple[Topic, ...]:
     words = _words(text)
     for name in reversed(READY_MADE):  # each uses only those before it
         if name in words:
-            words |= _words((_VIEWS_DIR / f"{name}.sql").read_text())
+            words |= _words(ready_made(name))
     if words & _OF_ALL_TOPICS:
         return TOPICS
     return tuple(topic for topic in TOPICS if view_name(topic) in words)
@@ -121,32 +144,46 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def connect(parts: Iterable[Mapping[str, pa.Table]]) -> duckdb.DuckDBPyConnection:
-    """A database with the documented views over these tables, walled in.
+def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = None) -> duckdb.DuckDBPyConnection:
+    """A database with the documented views, walled in.
 
     Args: parts: tables by view name, as `streams.tables.tables` makes them; one mapping per source.
     """
     parts = list(parts)
-    merged = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
     connection = duckdb.connect(":memory:")
-    for name, table in _without_duplicates(merged).items():
-        connection.register(name, table)
+    connection.execute("CREATE SCHEMA log")
+    relations: dict[str, list[str]] = {view_name(topic): [] for topic in TOPICS}
+    if archive is not None:
+        archive.add_to(connection)
+        for name, of_topic in relations.items():
+            of_topic.append(f"log.{name}_archived")
+    for name, of_topic in relations.items():
+        tail = pa.concat_tables([part[name] for part in parts] or [tables(())[name]])
+        if tail.num_rows or not of_topic:
+            _add_tail(connection, name, tail, of_topic)
+            of_topic.append(f"log.{name}_tail")
+    for statement in topic_views(relations):
+        connection.execute(statement)
+    if archive is not None:
+        connection.execute(raw_view())
+        connection.execute(age_view(archive.folder))
     for name in READY_MADE:
-        connection.execute((_VIEWS_DIR / f"{name}.sql").read_text())
-    connection.execute(_WALLS)
+        connection.execute(ready_made(name))
+    folders = [] if archive is None else [str(archive.folder)]
+    connection.execute(_WALLS.format(folders=", ".join("'" + folder.replace("'", "''") + "'" for folder in folders)))
     return connection
 
 
-def _without_duplicates(merged: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """The tables with the first record of each id; all other records of topics are rows of `duplicates`."""
-    unique, duplicates = dict(merged), []
-    for topic in TOPICS:
-        name = view_name(topic)
-        unique[name], later = split_later(merged[name], "event_id", _FIRST_RECORD)
-        duplicates.append(later.select(_DUPLICATE_COLUMNS))
-    current = view_name(CURRENT_POLICIES)  # the broker compacts in its own time; here only the newest shows at once
-    unique[current], _ = split_later(unique[current], "policy", _NEWEST_VERSION)
-    return {**unique, "duplicates": pa.concat_tables(duplicates)}
+def _add_tail(connection: duckdb.DuckDBPyConnection, name: str, tail: pa.Table, archived: Sequence[str]) -> None:
+    """What is not archived, as a table; a record whose id is in the archive is not the first with it."""
+    connection.register("new_records", tail.append_column("is_first", mark_first(tail, "event_id", FIRST_RECORD)))
+    connection.execute(f"CREATE TABLE log.{name}_tail AS FROM new_records")
+    connection.unregister("new_records")
+    for relation in archived:
+        connection.execute(
+            f"UPDATE log.{name}_tail SET is_first = false WHERE event_id IN "
+            f"(SELECT event_id FROM {relation} WHERE event_id IN (SELECT event_id FROM log.{name}_tail))"
+        )
 
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, text: str) -> None:

@@ -26,6 +26,14 @@ class Recorded:
     error: RejectedError | None
 
 
+RESTORED = "ns_restored"  # header of a record that came back from the archive: where it lay at first
+
+
+def is_restored(headers: Headers) -> bool:
+    """Whether a record came back from an archive, which has it already."""
+    return any(name == RESTORED for name, _ in headers)
+
+
 def recorded(config: KafkaConfig, message: Any) -> Recorded:
     """What a message of librdkafka holds; a value or place that cannot be used becomes `error`."""
     return record_of(

@@ -96,6 +96,7 @@ PROMOTIONS = Topic(
 RELOADS = Topic(
     name="reloads", types=(e.PolicyLoaded,), key=by_policy, partitions=POLICY_PARTITIONS, retention_ms=FOR_EVER_MS
 )
+ERASURES = Topic(name="erasures", types=(e.SubjectErased,), key=by_policy, partitions=1, retention_ms=FOR_EVER_MS)
 RUNS = Topic(name="runs", types=(e.RunConfigured,), key=by_policy, partitions=1, retention_ms=FOR_EVER_MS)
 
 TOPICS: tuple[Topic, ...] = (
@@ -116,5 +117,6 @@ TOPICS: tuple[Topic, ...] = (
     PROMOTIONS,
     RELOADS,
     RUNS,
+    ERASURES,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

@@ -22,6 +22,7 @@ from schemas.events import (
     RunConfigured,
     SampleBuilt,
     Sampling,
+    SubjectErased,
     ToolCall,
     TransitionJoined,
     TurnSkipped,
@@ -106,7 +107,16 @@ BATCH = BatchSealed(
 EXAMPLES: tuple[Event, ...] = (
     ACTION,
     NextStateObserved(id="n-2", action_id="a-2", messages=(RESULT,), exit_code=0, request_id="r-3", **OF_CHAT),
-    FeedbackGiven(id="f-1", action_id="a-2", rating=-1.0, comment="Too long.", **OF_CHAT),
+    FeedbackGiven(
+        id="f-1",
+        action_id="a-2",
+        thumb=-1,
+        rating=2.0,
+        worst_rating=1.0,
+        best_rating=5.0,
+        comment="Too long.",
+        **OF_CHAT,
+    ),
     OutcomeReported(id="o-1", score=0.5, verifier="pytest", detail="1 of 2", **OF_CHAT),
     TRANSITION,
     VerdictReached(
@@ -171,4 +181,5 @@ EXAMPLES: tuple[Event, ...] = (
         **OF_POLICY,
     ),
     RunConfigured(id="u-1", settings="{}", versions={"nextstate": "0.1.0"}, **OF_POLICY),
+    SubjectErased(id="e-1", subject_digest="d-1", sample_ids=("s-1",), checkpoint_ids=("k-1",), **OF_POLICY),
 )

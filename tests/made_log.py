@@ -7,9 +7,12 @@ from typing import Any
 
 from schemas import events as e
 from schemas.errors import MalformedEventError, RejectedError
+from streams.codec import encode, encode_batch
 from streams.config import KafkaConfig
+from streams.placement import partition_of
 from streams.query import LogQuery
-from streams.recorded import Recorded
+from streams.recorded import Recorded, record_of
+from streams.stamp import Stamper
 from streams.tables import tables
 from streams.topics import BY_NAME
 
@@ -30,6 +33,36 @@ class MadeLog:
 
     def query(self) -> LogQuery:
         return LogQuery(KafkaConfig(), [lambda: tables(self.records)])
+
+    def as_sent(self) -> list[Recorded]:
+        """The same events as a broker would hold them: encoded, stamped, keyed and placed."""
+        stamper, samples = Stamper("gateway-0"), {}
+        offsets: Counter[tuple[str, int]] = Counter()
+        sent = []
+        for event, topic in ((record.event, BY_NAME[record.topic]) for record in self.records):
+            assert event is not None
+            if isinstance(event, e.SampleBuilt):
+                samples[event.id] = event
+            if isinstance(event, e.BatchSealed):
+                encoded = encode_batch(event, [samples[one] for one in event.sample_ids], "processors-0")
+            else:
+                encoded = encode(topic, event, "gateway-0")
+            encoded = stamper.stamp(encoded)
+            place = (topic.name, partition_of(encoded.key, topic.partitions))
+            sent.append(
+                record_of(
+                    KafkaConfig(),
+                    topic=topic.name,
+                    partition=place[1],
+                    offset=offsets[place],
+                    timestamp_ms=event.time_ms,
+                    headers=encoded.headers,
+                    key=encoded.key,
+                    value=encoded.value,
+                )
+            )
+            offsets[place] += 1
+        return sent
 
     def put(self, topic: str, event: e.Event | None, error: RejectedError | None = None, partition: int = 0) -> None:
         self.offsets[topic] += 1

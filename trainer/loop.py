@@ -32,13 +32,13 @@ from streams.checkpoints import identify_base
 from streams.codec import decode_batch
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded
+from streams.heartbeat import Heartbeat
 from streams.transactions import TransactionalProducer
 from trainer.backends.base import Backend, Tensors
 from trainer.backends.torch import TorchBackend
 from trainer.batches import Admission, Intake, Rejected, admit
 from trainer.checkpoint import CheckpointStore, Parentage
 from trainer.config import TrainerConfig
-from trainer.heartbeat import Heartbeat
 from trainer.objectives.registry import check_vocabulary
 from trainer.parity import Parity
 from trainer.publish import (

@@ -15,7 +15,7 @@ import orjson
 from infra.commands.log import open_log
 from infra.handover import take_over
 from infra.home import Home
-from infra.imports.job import Chats, import_files, told
+from infra.imports.job import WRITTEN, Chats, Import, import_files, known_ids, told
 from infra.imports.turns import Target
 from infra.model import prepare_small_model
 from infra.prepare import runtime_home
@@ -53,8 +53,11 @@ def import_all(
         source=wanted.source,
         context_length=running.engine.context_length,
     )
-    with open_log(settings) as config:
-        tally = asyncio.run(import_files(config, files, target, tokens, report))
+    with open_log(settings) as log:
+        assert log.kafka is not None  # only an archive that is asked alone has none
+        report("reading which turns are in the log")
+        job = Import(known_ids(log.records(WRITTEN)), target, tokens)
+        tally = asyncio.run(import_files(log.kafka, job, files, report))
     click.echo(orjson.dumps(asdict(tally)).decode() if as_json else told(tally))
     if tally.rejected:
         report('What was rejected, and why: nextstate query "SELECT file, line, reason FROM rejections"')

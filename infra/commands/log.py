@@ -1,10 +1,13 @@
 """`open_log`: where a command finds the log: at a configured broker, in the running stack, or in a stopped one's home.
 
-A stopped stack's log is still on disk; its broker is started for the length of the command.
+A stopped stack's log is still on disk; its broker is started for the length of the command. Where there is an archive,
+it is the log, and the broker adds what has happened since.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from infra.handover import take_over
 from infra.home import Home
@@ -14,17 +17,66 @@ from infra.ports import choose_port
 from infra.prepare import runtime_home
 from infra.process import Process
 from infra.run_file import RunFile
-from infra.settings import Settings
-from schemas.errors import FatalError
-from streams.admin import wait_for_broker
+from infra.settings import Settings, archive_folder
+from schemas.errors import FatalError, RejectedError
+from streams.admin import create_topics, wait_for_broker
+from streams.archive.manifest import MANIFEST
+from streams.archive.reading import Archive
 from streams.config import KafkaConfig
+from streams.query import LogQuery, kafka_source, new_records
+from streams.recorded import Recorded
+from streams.topics import TOPICS, Topic
 
 BROKER_START_S = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The whole log at one moment: an archive, a broker, or both; `kafka` None: only what is archived."""
+
+    kafka: KafkaConfig | None
+    archive: Archive | None
+
+    def now(self) -> "Log":
+        """The log at this moment."""
+        return replace(self, archive=None if self.archive is None else Archive.read(self.archive.folder))
+
+    def query(self, topics: Sequence[Topic] = TOPICS) -> LogQuery:
+        """Its views. Args: topics: what is read from the broker; views over others lack what is not archived."""
+        sources = [] if self.kafka is None else [kafka_source(self.kafka, topics, archive=self.archive)]
+        return LogQuery(None, sources, archive=self.archive)
+
+    def records(self, topics: Sequence[Topic] = TOPICS) -> Iterator[Recorded]:
+        """Every record, each partition in its order; what is archived comes first.
+
+        Raises:  BrokerUnavailableError: the broker does not answer; RejectedError: the archive is damaged.
+        """
+        if self.archive is not None:
+            yield from self.archive.records(topics)
+        if self.kafka is not None:
+            yield from new_records(self.kafka, topics, self.archive)
+
+
 @contextmanager
-def open_log(settings: Settings) -> Iterator[KafkaConfig]:
-    """How to reach the log, for as long as the `with` lasts.
+def open_log(settings: Settings, archive: Path | None = None) -> Iterator[Log]:
+    """The log, for as long as the `with` lasts.
+
+    Args:    archive: read this archive alone, whoever's it is.
+    Raises:  FatalError when no broker is configured and no stack has ever run here; RejectedError: no archive there.
+    """
+    if archive is not None:
+        found = Archive.find(archive)
+        if found is None:
+            raise RejectedError(f"{archive} is no archive: it has no {MANIFEST}. Name the folder that has one.")
+        yield Log(kafka=None, archive=found)
+        return
+    with open_broker(settings) as kafka:
+        yield Log(kafka=kafka, archive=Archive.find(archive_folder(settings)))
+
+
+@contextmanager
+def open_broker(settings: Settings) -> Iterator[KafkaConfig]:
+    """How to reach the broker, for as long as the `with` lasts.
 
     Raises:  FatalError when no broker is configured and no stack has ever run here.
     """
@@ -37,7 +89,8 @@ def open_log(settings: Settings) -> Iterator[KafkaConfig]:
             update={"bootstrap_servers": state.bootstrap_servers, "topic_prefix": state.topic_prefix}
         )
     elif home.broker.exists() and home.settings_file.exists():
-        with RunFile(home).held(), _revived(home) as config:
+        last = take_over(home.settings_file).model_copy(update={"home": settings.home})  # the home may have moved
+        with RunFile(home).held(), started_broker(last) as config:
             yield config
     else:
         raise FatalError(
@@ -46,11 +99,11 @@ def open_log(settings: Settings) -> Iterator[KafkaConfig]:
 
 
 @contextmanager
-def _revived(home: Home) -> Iterator[KafkaConfig]:
-    """The broker of a stopped stack, running again."""
-    last = take_over(home.settings_file)
+def started_broker(settings: Settings) -> Iterator[KafkaConfig]:
+    """The embedded broker of a home where no stack runs, for as long as the `with` lasts."""
+    home = Home(settings.home)
     broker = Broker(
-        jars=fetch_jars(runtime_home(last).jars, lambda _: None),
+        jars=fetch_jars(runtime_home(settings).jars, lambda _: None),
         folder=home.broker,
         port=choose_port(None, ""),
         controller_port=choose_port(None, ""),
@@ -58,8 +111,9 @@ def _revived(home: Home) -> Iterator[KafkaConfig]:
     broker.prepare()
     process = Process.start("kafka", broker.command(), home.logs / "kafka.log", {})
     try:
-        config = last.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+        config = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         wait_for_broker(config, BROKER_START_S)
+        create_topics(config)  # an older release had fewer
         yield config
     finally:
         process.stop()

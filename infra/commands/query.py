@@ -3,43 +3,52 @@
 import csv
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import orjson
 from rich.console import Console
 from rich.table import Table
 
-from infra.commands.log import open_log
+from infra.commands.log import Log, open_log
 from infra.settings import Settings
 from schemas.errors import RejectedError
-from streams.config import KafkaConfig
-from streams.query import LogQuery, QueryResult, kafka_source, topics_of
+from streams.query import QueryResult, topics_of
+from streams.questions import ready_questions, sql_of
 
 PROMPT = "nextstate> "
 CONTINUED = "      ...> "
 
 
-def answer(settings: Settings, sql: str, form: str) -> int:
-    """Prints the answer to one SELECT."""
-    with open_log(settings) as config:
-        print_result(_ask(config, sql), form)
+def answer(settings: Settings, question: str, form: str, archive: Path | None) -> int:
+    """Prints the answer to one SELECT. Args: question: it, or a ready question's name; archive: asked alone."""
+    sql = sql_of(question)
+    with open_log(settings, archive) as log:
+        print_result(_ask(log, sql), form)
     return 0
 
 
-def prompt(settings: Settings, form: str) -> int:
+def list_questions() -> int:
+    """Prints the names of the ready questions."""
+    for name, what in ready_questions():
+        click.echo(f"{name:20} {what}")
+    return 0
+
+
+def prompt(settings: Settings, form: str, archive: Path | None) -> int:
     """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then."""
-    with open_log(settings) as config:
+    with open_log(settings, archive) as log:
         for sql in statements():
             try:
-                print_result(_ask(config, sql), form)
+                print_result(_ask(log.now(), sql), form)
             except RejectedError as error:
                 click.echo(str(error), err=True)
     return 0
 
 
-def _ask(config: KafkaConfig, sql: str) -> QueryResult:
+def _ask(log: Log, sql: str) -> QueryResult:
     """Reads only what the question is about: samples and batches hold whole prompts."""
-    return LogQuery(config, [kafka_source(config, topics_of(sql))]).sql(sql)
+    return log.query(topics_of(sql)).sql(sql)
 
 
 def statements() -> Iterator[str]:

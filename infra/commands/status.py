@@ -10,7 +10,8 @@ from rich.table import Table
 
 from infra.home import Home
 from infra.run_file import RunFile, RunState
-from infra.settings import Settings
+from infra.settings import Settings, archive_folder
+from streams.archive.reading import Archive
 from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.lags import group_lags
@@ -45,11 +46,11 @@ def _facts(settings: Settings, state: RunState) -> Facts:
     kafka = settings.kafka.model_copy(
         update={"bootstrap_servers": state.bootstrap_servers, "topic_prefix": state.topic_prefix}
     )
-    return facts | _log_facts(kafka, state)
+    return facts | _log_facts(kafka, Archive.find(archive_folder(settings)), state)
 
 
-def _log_facts(kafka: KafkaConfig, state: RunState) -> Facts:
-    query = LogQuery(kafka)
+def _log_facts(kafka: KafkaConfig, archive: Archive | None, state: RunState) -> Facts:
+    query = LogQuery(kafka, archive=archive)
     names = [view_name(topic) for topic in TOPICS]
     counts = query.sql("SELECT " + ", ".join(f"(SELECT count(*) FROM {name})" for name in names))
     return {

@@ -9,7 +9,7 @@ scores those that train.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.imports.pace import Pace
@@ -20,11 +20,11 @@ from schemas.events import ActionTaken, Event, EventRejected, NextStateObserved
 from schemas.identity import digest_text
 from schemas.messages import digest_message
 from streams.config import KafkaConfig
-from streams.consumer import read_all
 from streams.formats.detect import Format, read_chats
 from streams.formats.old_chats import BadLine, OldConversation, Place
 from streams.lags import group_lags
 from streams.producer import SEND_TIMEOUT_S, EventProducer, Placed
+from streams.recorded import Recorded
 from streams.topics import ACTIONS, NEXT_STATES, REJECTIONS, Topic
 
 INSTANCE = "import-0"
@@ -38,6 +38,7 @@ _TOPIC_OF: dict[type[Event], Topic] = {
     NextStateObserved: NEXT_STATES,
     EventRejected: REJECTIONS,
 }
+WRITTEN = tuple(_TOPIC_OF.values())  # the topics that an import writes to
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,17 +59,16 @@ class Chats:
     kind: Format
 
 
-def known_ids(config: KafkaConfig) -> set[str]:
-    """Ids of the events in the log that an import could write again.
-
-    Raises:  BrokerUnavailableError; FatalError: a topic is missing.
-    """
-    records = read_all(config, (ACTIONS, NEXT_STATES, REJECTIONS))
+def known_ids(records: Iterable[Recorded]) -> set[str]:
+    """Ids of the events that an import could write again. Args: records: the log's, of `WRITTEN`."""
     return {record.event.id for record in records if record.event is not None}
 
 
 async def import_files(
-    config: KafkaConfig, files: Iterable[Chats], target: Target, tokens: Tokens, report: Callable[[str], None]
+    config: KafkaConfig,
+    job: "Import",
+    files: Iterable[Chats],
+    report: Callable[[str], None],
 ) -> Tally:
     """Imports every file, in order.
 
@@ -76,8 +76,6 @@ async def import_files(
     Raises:  NotTheFormatError: a file is damaged as a whole; what came before it is imported.
              BrokerUnavailableError: Kafka went away; start again, and it goes on from there.
     """
-    report("reading which turns are in the log")
-    job = Import(await asyncio.to_thread(known_ids, config), target, tokens)
     producer = EventProducer(config, INSTANCE)
     pace = Pace(lambda: group_lags(config).get(READER, 0), report)
     window, reported_s = _Window(producer), time.monotonic()
@@ -87,7 +85,7 @@ async def import_files(
                 try:
                     await window.send(event)
                 except RejectedError as error:
-                    for _, rejection in job.reject(place, error, event.id, ""):
+                    for _, rejection in job.reject(place, error, event.id):
                         await window.send(rejection)
                 if isinstance(event, ActionTaken):
                     await pace.turn()
@@ -109,7 +107,7 @@ def told(tally: Tally) -> str:
 
 
 class Import:
-    """Files as events; remembers every id, so that nothing is said twice."""
+    """Files as events; remembers every id, so that nothing is said twice. Args: known: of `known_ids`."""
 
     def __init__(self, known: set[str], target: Target, tokens: Tokens) -> None:
         self.tally = Tally()
@@ -122,14 +120,18 @@ class Import:
         file_time_ms = int(file.path.stat().st_mtime * 1000)
         for found in read_chats(file.path, file.kind):
             if isinstance(found, BadLine):
-                yield from self.reject(found.place, found.error, found.digest, found.preview)
+                yield from self.reject(found.place, found.error, found.digest, preview=found.preview)
             else:
                 yield from self._conversation(found, file_time_ms)
 
-    def reject(self, place: Place, error: RejectedError, digest: str, preview: str) -> Iterator[tuple[Place, Event]]:
-        """The rejection of what stands at a place, once per `digest` of it."""
+    def reject(
+        self, place: Place, error: RejectedError, digest: str, *, preview: str = "", subject: str = ""
+    ) -> Iterator[tuple[Place, Event]]:
+        """The rejection of what stands at a place, once per `digest` of it. Args: subject: as the file says."""
         self.tally.rejected += 1
-        rejection = rejected(place, error, digest, preview, self._target)
+        rejection = replace(rejected(place, error, digest, self._target), value_preview=preview[:PREVIEW_CHARS])
+        if self._target.subject is None:
+            rejection = replace(rejection, subject=subject)
         if rejection.id not in self._known:
             self._known.add(rejection.id)
             yield place, rejection
@@ -144,11 +146,12 @@ class Import:
                 yield old.place, event
         except RejectedError as error:
             digest = digest_text(*(digest_message(one.message) for one in old.said))
-            yield from self.reject(old.place, error, digest, old.said[0].message.content)
+            beginning = old.said[0].message.content
+            yield from self.reject(old.place, error, digest, preview=beginning, subject=old.subject)
         self.tally.unchanged += len(self._known) == num_known
 
 
-def rejected(place: Place, error: RejectedError, digest: str, preview: str, target: Target) -> EventRejected:
+def rejected(place: Place, error: RejectedError, digest: str, target: Target) -> EventRejected:
     """The record of something in a file that cannot be used."""
     return EventRejected(
         id=import_id("reject", target.tenant, target.policy, digest, str(error)),
@@ -162,7 +165,6 @@ def rejected(place: Place, error: RejectedError, digest: str, preview: str, targ
         stage=STAGE,
         error=type(error).__name__,
         reason=f"{place.file}, line {place.line}: {error}",
-        value_preview=preview[:PREVIEW_CHARS],
         file=place.file,
         line=place.line,
     )

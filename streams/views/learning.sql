@@ -1,5 +1,5 @@
 -- Per policy and version that acted: how its turns were received, and how many of them taught later versions.
-CREATE VIEW learning AS
+CREATE OR REPLACE VIEW learning AS
 SELECT
     policy,
     version,

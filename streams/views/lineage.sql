@@ -1,5 +1,5 @@
 -- One row per sample of each checkpoint, down to the words: from weights to conversations, and from those to weights.
-CREATE VIEW lineage AS
+CREATE OR REPLACE VIEW lineage AS
 WITH taught AS (
     SELECT policy, version, event_id, unnest(sample_ids) AS sample_id, unnest(action_ids) AS action_id
     FROM checkpoints

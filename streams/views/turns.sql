@@ -3,7 +3,7 @@
 -- skips (a branch of a turn that trains): the row shows those that its sample was built from, else the first.
 
 -- What these messages newly say to the policy: the words after its own last message, without system messages.
-CREATE MACRO said(messages) AS nullif(array_to_string(list_transform(
+CREATE OR REPLACE MACRO said(messages) AS nullif(array_to_string(list_transform(
     list_filter(
         messages,
         lambda message, place: message.role NOT IN ('system', 'developer') AND place > coalesce(
@@ -13,7 +13,7 @@ CREATE MACRO said(messages) AS nullif(array_to_string(list_transform(
     lambda message: message.content
 ), chr(10)), '');
 
-CREATE VIEW turns AS
+CREATE OR REPLACE VIEW turns AS
 WITH sample AS (
     SELECT samples.event_id, samples.action_id, samples.transition_id, samples.verdict_id, samples.hint_id
     FROM samples

@@ -1,5 +1,5 @@
 -- Every action that has not moved its policy's weights, once: why not, or what it still waits for.
-CREATE VIEW untrained AS
+CREATE OR REPLACE VIEW untrained AS
 SELECT
     policy, version, action_id, conversation_id, turn, time,
     CASE

@@ -11,7 +11,7 @@ from old_chats_made import TARGET, LetterTokens, write_chats
 from processor_world import BAD, GOOD, HINTED, UNRELATED
 from tiny_llama import save_tiny_llama
 
-from infra.imports.job import Chats, Tally, import_files
+from infra.imports.job import WRITTEN, Chats, Import, Tally, import_files, known_ids
 from streams.config import KafkaConfig
 from streams.consumer import Recorded, read_all
 from streams.topics import ACTIONS, BATCHES, NEXT_STATES, REJECTIONS, SKIPS, Topic
@@ -30,7 +30,8 @@ ASCII_LETTERS = 128
 
 
 def load(kafka: KafkaConfig, path: Path) -> Tally:
-    return asyncio.run(import_files(kafka, [Chats(path=path, kind="openai")], TARGET, LetterTokens(), print))
+    job = Import(known_ids(read_all(kafka, WRITTEN)), TARGET, LetterTokens())
+    return asyncio.run(import_files(kafka, job, [Chats(path=path, kind="openai")], print))
 
 
 def records(kafka: KafkaConfig, *topics: Topic) -> list[Recorded]:

@@ -8,9 +8,10 @@ from made_log import POLICY, START_MS, MadeLog
 from schemas.errors import RejectedError
 from schemas.events import EventRejected, Message, OutcomeReported, PolicyRefused, SkipReason, ToolCall
 from schemas.origin import UNSCORED
-from streams.columns import columns, view_name
+from streams.archive.views import READY_MADE
+from streams.columns import view_columns, view_name
 from streams.config import KafkaConfig
-from streams.query import READY_MADE, LogQuery, QueryRefusedError, topics_of
+from streams.query import LogQuery, QueryRefusedError, topics_of
 from streams.tables import tables
 from streams.topics import TOPICS, Topic
 
@@ -36,7 +37,7 @@ def dicts(query: LogQuery, text: str) -> list[dict[str, object]]:
 def test_every_topic_is_a_view_even_of_an_empty_log(topic: Topic) -> None:
     found = MadeLog().query().sql(f"FROM {view_name(topic)}")
 
-    assert found.columns == tuple(column.name for column in columns(topic))
+    assert found.columns == tuple(view_columns(topic))
     assert found.rows == ()
 
 

@@ -3,8 +3,8 @@ import pytest
 from made_log import MadeLog
 
 from schemas.events import EVENT_TYPES, Sampling, VerdictReached
-from streams.columns import arrow_type, columns, schema, view_name
-from streams.tables import CHUNK_ROWS, UNDECODABLE, split_later, tables
+from streams.columns import arrow_type, columns, schema, table_schema, view_columns, view_name
+from streams.tables import CHUNK_ROWS, FIRST_RECORD, mark_first, tables
 from streams.topics import ACTIONS, PROMOTIONS, REJECTIONS, TOPICS, VERDICTS, Topic
 
 
@@ -13,7 +13,7 @@ def test_a_topic_without_records_has_all_its_columns_and_no_rows(topic: Topic) -
     empty = tables([])[view_name(topic)]
 
     assert empty.num_rows == 0
-    assert empty.schema == schema(columns(topic))
+    assert empty.schema == table_schema(topic)
 
 
 def test_every_field_of_every_event_has_a_column() -> None:
@@ -36,7 +36,7 @@ def test_field_types_follow_the_dataclasses() -> None:
 
 
 def test_a_rejections_own_place_does_not_hide_the_place_of_its_record() -> None:
-    names = schema(columns(REJECTIONS)).names
+    names = view_columns(REJECTIONS)
 
     assert {"topic", "partition", "offset", "event_topic", "event_partition", "event_offset"} <= set(names)
     assert len(names) == len(set(names))
@@ -78,24 +78,23 @@ def test_a_record_that_did_not_decode_is_kept_with_its_place_and_reason() -> Non
     log = MadeLog()
     log.next_state("a")
     log.broken("next-states")
-    found = tables(log.records)
+    first, second = tables(log.records)["next_states"].to_pylist()
 
-    (row,) = found[UNDECODABLE].to_pylist()
-    assert (row["topic"], row["partition"], row["offset"]) == ("next-states", 0, 1)
-    assert "ce_type" in row["reason"]
-    assert found["next_states"].num_rows == 1
+    assert first["error"] is None
+    assert (second["topic"], second["partition"], second["offset"]) == ("next-states", 0, 1)
+    assert "ce_type" in second["error"]
+    assert second["event_id"] is None
 
 
 def test_one_record_whose_number_is_too_large_does_not_take_its_neighbours_with_it() -> None:
     log = MadeLog()
     for turn in (1, 2, 2**64, 4, 5):
         log.action(f"a{turn}", turn=turn)
-    found = tables(log.records)
+    rows = tables(log.records)["actions"].to_pylist()
 
-    assert found["actions"]["turn"].to_pylist() == [1, 2, 4, 5]
-    (row,) = found[UNDECODABLE].to_pylist()
-    assert row["offset"] == 2
-    assert "a18446744073709551616" in row["reason"]
+    assert [row["turn"] for row in rows] == [1, 2, None, 4, 5]
+    assert [row["offset"] for row in rows] == [0, 1, 2, 3, 4]
+    assert "a18446744073709551616" in rows[2]["error"]
 
 
 @pytest.mark.parametrize("num_records", [CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1])
@@ -110,7 +109,4 @@ def test_no_record_is_lost_at_the_edge_of_a_chunk(num_records: int) -> None:
 
 def test_the_lowest_place_wins_whatever_order_records_arrive_in() -> None:
     table = pa.table({"event_id": ["x", "y", "x"], "partition": [0, 0, 0], "offset": [9, 5, 4]})
-    first, later = split_later(table, "event_id", [("partition", "ascending"), ("offset", "ascending")])
-
-    assert sorted(first["offset"].to_pylist()) == [4, 5]
-    assert later["offset"].to_pylist() == [9]
+    assert mark_first(table, "event_id", FIRST_RECORD).to_pylist() == [False, True, True]

@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_recorded_with_file_and_line_once(tmp_path: Path)
     with path.open("a") as file:
         file.write('{"messages": [{"role": "user", "con\n' * 2)
         long = [{"role": "user", "content": "x" * 20_000}, {"role": "assistant", "content": "y"}]
-        file.write(json.dumps({"messages": long}))
+        file.write(json.dumps({"messages": long, "user": "ada"}))
     job = load(world, path)
     assert (job.tally.conversations, job.tally.turns, job.tally.rejected) == (3, 6, 3)
     cut, too_long = world.log.events(REJECTIONS)
@@ -105,4 +105,5 @@ def test_what_cannot_be_used_is_recorded_with_file_and_line_once(tmp_path: Path)
     assert "no JSON" in cut.reason
     assert cut.value_preview == '{"messages": [{"role": "user", "con'
     assert "context holds" in too_long.reason
+    assert (cut.subject, too_long.subject) == ("", "ada"), "an erasure must find the words of the preview"
     assert too_long.value_preview == "x" * 200

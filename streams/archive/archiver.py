@@ -1,0 +1,143 @@
+"""`run_archiver`: the component that keeps the archive up with Kafka.
+
+Owns no state of its own: where to read on is in the archive's manifest, in one piece with the records, so that a crash
+at any moment leaves neither a gap nor a repeat. Consumes every topic; unblocked by Kafka, or by SIGTERM.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.clock import now_ms
+from schemas.errors import RetryableError
+from schemas.events import SubjectErased
+from streams.archive.manifest import Gap
+from streams.archive.writer import ArchiveWriter
+from streams.config import ArchiveConfig, KafkaConfig
+from streams.erasures import Erasure
+from streams.heartbeat import Heartbeat
+from streams.positions import Chunk, Partition, PositionedReader, Start, starts
+from streams.recorded import Recorded, is_restored
+from streams.topics import TOPICS
+
+POLL_S = 0.5
+MERGES_PER_FLUSH = 4  # as many as a flush makes necessary, on average, and some more
+_LOGGER = logging.getLogger(__name__)
+
+
+class StorageError(RetryableError):
+    """The disk does not take more; the archive is as it was, and goes on from there when there is room."""
+
+
+def run_archiver(
+    config: ArchiveConfig, kafka: KafkaConfig, folder: Path, heartbeat: Path, stop: threading.Event
+) -> None:
+    """Archive until asked to stop; what has been read by then is written first.
+
+    Raises:  BrokerUnavailableError: no answer at the start; FatalError: a topic is missing, or another process writes
+             to this archive; StorageError: the disk is full.
+    """
+    with Heartbeat(heartbeat) as alive, _opened(config, kafka, folder) as archiver:
+        while not stop.is_set():
+            archiver.step()
+            alive.progress()
+        archiver.flush()
+
+
+def catch_up(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> None:
+    """Archive all that Kafka has now, then end; for a stack that does not run.
+
+    Raises:  as `run_archiver`.
+    """
+    with _opened(config, kafka, folder) as archiver:
+        while not archiver.is_complete:
+            archiver.step()
+        archiver.flush()
+
+
+@contextmanager
+def _opened(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> "Iterator[Archiver]":
+    with ArchiveWriter(folder) as writer:
+        found = starts(kafka, TOPICS, writer.known())
+        reader = PositionedReader(kafka, {place: start.offset for place, start in found.items()})
+        try:
+            writer.forget()  # what an earlier process had no time for
+            yield Archiver(config, writer, reader, found)
+        except OSError as error:
+            message = f"The archive {folder} cannot be written ({error.strerror or error}): make room on that disk."
+            raise StorageError(message) from error
+        finally:
+            reader.close()
+
+
+class Archiver:
+    """Gathers records, and hands them to the archive when they are many or old enough."""
+
+    def __init__(
+        self, config: ArchiveConfig, writer: ArchiveWriter, reader: PositionedReader, found: Mapping[Partition, Start]
+    ) -> None:
+        self._config = config
+        self._writer = writer
+        self._reader = reader
+        self._topic_ids = {place: start.topic_id for place, start in found.items()}
+        self._gaps = _gaps(found)
+        self._erasures = writer.manifest.erasures()
+        self._asked: list[Erasure] = []
+        self._records: list[Recorded] = []
+        self._positions: dict[Partition, int] = {place: start.offset for place, start in found.items() if start.lost}
+        self._num_bytes = 0
+        self._flushed_s = time.monotonic()
+        self._complete_ms: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has read to the end, at the last step."""
+        return self._complete_ms is not None
+
+    def step(self) -> None:
+        """Read what has come, and write or tidy up if it is time."""
+        began_ms = now_ms()
+        chunk = self._reader.read(POLL_S)
+        self._gather(chunk)
+        self._complete_ms = began_ms if chunk.at_end else None
+        is_old = time.monotonic() - self._flushed_s >= self._config.flush_s
+        if is_old or self._num_bytes >= self._config.flush_mib * 1024 * 1024:
+            self.flush()
+            for _ in range(MERGES_PER_FLUSH):
+                if not self._writer.maintain():
+                    break
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        moved = {place: (self._topic_ids[place], offset) for place, offset in self._positions.items()}
+        self._writer.append(self._records, moved, gaps=self._gaps, complete_ms=self._complete_ms, erasures=self._asked)
+        if self._asked:
+            self._writer.forget()
+            self._asked = []
+        self._records, self._positions, self._gaps, self._num_bytes = [], {}, [], 0
+        self._complete_ms = None
+        self._flushed_s = time.monotonic()
+
+    def _gather(self, chunk: Chunk) -> None:
+        self._positions.update(chunk.positions)
+        for record in chunk.records:
+            if is_restored(record.headers):  # it came from here
+                continue
+            if isinstance(record.event, SubjectErased) and self._erasures.add(erasure := Erasure.of(record.event)):
+                self._asked.append(erasure)
+            if (kept := self._erasures.apply(record)) is not None:
+                self._records.append(kept)
+                self._num_bytes += len(kept.value)
+
+
+def _gaps(found: Mapping[Partition, Start]) -> Sequence[Gap]:
+    gaps = []
+    for (topic, partition), start in found.items():
+        if start.lost is not None:
+            first, last = start.lost
+            _LOGGER.warning("Kafka deleted %s/%d %d to %d before they were archived", topic, partition, first, last)
+            gaps.append(Gap(topic=topic, partition=partition, first=first, last=last, noted_ms=now_ms()))
+    return gaps

@@ -1,0 +1,186 @@
+"""The form of an archive's files: one row per record, with its columns as views have them, and the record itself.
+
+    topic, partition, offset, record_time, producer, error, event_id, time, ...   as streams/tables.py makes them
+    epoch                    how many topics of that name there were before: one that is made again counts from 0 again
+    is_first                 whether it is the first record with its id: the one that counts
+    timestamp_ms, key, value, headers    the record as Kafka had it, byte for byte
+
+Consumes records, produces files below `topic=T/day=D/`, and records again. The raw record is what is true: columns of
+another release are made again from it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import RejectedError
+from schemas.identity import DIGEST_CHARS
+from streams.archive.manifest import PARTIAL, ArchivedFile, Span, make_safe
+from streams.columns import table_schema, view_name
+from streams.config import KafkaConfig
+from streams.recorded import Recorded, record_of
+from streams.tables import tables
+from streams.topics import BY_NAME, TOPICS, Topic
+
+_Fields = list["pa.Field[Any]"]
+_HEADER: _Fields = [pa.field("name", pa.string()), pa.field("value", pa.binary())]
+_RAW: _Fields = [
+    pa.field("timestamp_ms", pa.int64()),
+    pa.field("key", pa.binary()),
+    pa.field("value", pa.binary()),
+    pa.field("headers", pa.list_(pa.struct(_HEADER))),
+]
+_OWN: _Fields = [pa.field("epoch", pa.int64()), pa.field("is_first", pa.bool_())]
+RAW = pa.schema(_RAW)
+OWN = pa.schema(_OWN)
+ROW_GROUP_ROWS = 20_000  # rows that a reader skips or reads at once
+_ROW_GROUP_BYTES = 32 * 1024 * 1024  # of records with large values: fewer rows
+_DAY_MS = 24 * 60 * 60 * 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNREADABLE = (pa.ArrowException, OSError)
+
+
+@cache
+def file_schema(topic: Topic) -> pa.Schema:
+    """The columns of a topic's files."""
+    return pa.schema(
+        [*table_schema(topic), *(OWN.field(name) for name in OWN.names), *(RAW.field(name) for name in RAW.names)]
+    )
+
+
+@cache
+def schema_digest(topic: Topic) -> str:
+    """Tells files of this release's columns from others."""
+    return hashlib.sha256(str(file_schema(topic)).encode()).hexdigest()[:DIGEST_CHARS]
+
+
+def day_of(timestamp_ms: int) -> str:
+    """The UTC day of a record; "unknown" for a time that no calendar has, which a clock that jumped can give."""
+    try:
+        return f"{_EPOCH + timedelta(milliseconds=timestamp_ms):%Y-%m-%d}"
+    except OverflowError:
+        return "unknown"
+
+
+def table_of(topic: Topic, records: Sequence[Recorded], own: pa.Table) -> pa.Table:
+    """Records of one topic as rows of its files, in their order. Args: own: `OWN` of each."""
+    table = tables(records)[view_name(topic)]
+    raw = [
+        {
+            "timestamp_ms": one.timestamp_ms,
+            "key": one.key,
+            "value": one.value,
+            "headers": [{"name": name, "value": raw} for name, raw in one.headers],
+        }
+        for one in records
+    ]
+    of_records = pa.RecordBatch.from_pylist(raw, schema=RAW).columns
+    columns: list[Any] = [*table.columns, *own.columns, *of_records]
+    return pa.Table.from_arrays(columns, schema=file_schema(topic))
+
+
+def write_file(folder: Path, topic: Topic, day: str, name: str, parts: Iterable[pa.Table]) -> ArchivedFile:
+    """Writes a file from its parts; safe on disk at the return, and part of the archive when a manifest names it.
+
+    Args:    name: no other file of the archive has it; parts: in the order of their records.
+    """
+    path = Path(f"topic={topic.name}") / f"day={day}" / f"{name}.parquet"
+    whole = folder / path
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    partial = whole.with_name(whole.name + PARTIAL)
+    spans: dict[int, Span] = {}
+    rows = 0
+    with pq.ParquetWriter(partial, file_schema(topic), compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(part, row_group_size=_row_group_rows(part))
+            rows += part.num_rows
+            _widen(spans, part)
+    size = partial.stat().st_size
+    make_safe(partial, whole)
+    return ArchivedFile(
+        path=str(path),
+        topic=topic.name,
+        day=day,
+        rows=rows,
+        size=size,
+        schema=schema_digest(topic),
+        spans=tuple(spans[partition] for partition in sorted(spans)),
+    )
+
+
+def empty_path(topic: Topic) -> str:
+    """Where the file without rows lies that gives a topic its columns, below the archive's folder."""
+    return f"topic={topic.name}/columns.parquet"
+
+
+def write_empty(folder: Path) -> None:
+    """Gives every topic its columns, those of this release, also where no record has been archived."""
+    for topic in TOPICS:
+        path = folder / empty_path(topic)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + PARTIAL)
+        pq.write_table(file_schema(topic).empty_table(), partial)
+        make_safe(partial, path)
+
+
+def read_tables(folder: Path, file: ArchivedFile) -> Iterator[pa.Table]:
+    """A file's rows, a row group at a time.
+
+    Raises:  RejectedError: the file is gone or damaged.
+    """
+    try:
+        with pq.ParquetFile(folder / file.path) as parquet:
+            for number in range(parquet.num_row_groups):
+                yield parquet.read_row_group(number)
+    except _UNREADABLE as error:
+        message = f"{folder / file.path} cannot be read ({error}); bring it back from a copy of the archive."
+        raise RejectedError(message) from error
+
+
+def records_of(table: pa.Table) -> Iterator[Recorded]:
+    """The records in some rows, decoded by this release."""
+    columns = (table[name].to_pylist() for name in ("topic", "partition", "offset", *RAW.names))
+    for topic, partition, offset, timestamp_ms, key, value, headers in zip(*columns, strict=True):
+        yield record_of(
+            KafkaConfig(),
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            timestamp_ms=timestamp_ms,
+            headers=[(header["name"], header["value"]) for header in headers],
+            key=key,
+            value=value,
+        )
+
+
+def with_todays_columns(topic: Topic, table: pa.Table) -> pa.Table:
+    """The same rows with this release's columns, made again from the records."""
+    return table_of(topic, list(records_of(table)), table.select(OWN.names))
+
+
+def _fields(schema: pa.Schema) -> _Fields:
+    return [schema.field(name) for name in schema.names]
+
+
+def _row_group_rows(part: pa.Table) -> int:
+    mean_bytes = max(1, part.nbytes // max(1, part.num_rows))
+    return max(1, min(ROW_GROUP_ROWS, _ROW_GROUP_BYTES // mean_bytes))
+
+
+def _widen(spans: dict[int, Span], part: pa.Table) -> None:
+    bounds = part.group_by("partition").aggregate([("offset", "min"), ("offset", "max")])
+    for row in bounds.to_pylist():
+        number, first, last = row["partition"], row["offset_min"], row["offset_max"]
+        known = spans.get(number, Span(partition=number, first=first, last=last))
+        spans[number] = Span(partition=number, first=min(known.first, first), last=max(known.last, last))
+
+
+def topic_of(file: ArchivedFile) -> Topic:
+    """The topic whose records a file holds."""
+    return BY_NAME[file.topic]

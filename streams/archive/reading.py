@@ -1,0 +1,82 @@
+"""`Archive`: an archive as a reader finds it, and its records in the order in which Kafka had them.
+
+Consumes the manifest and the files that it names; a query may hold on to one state while the archive grows on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import pyarrow as pa
+
+from schemas.errors import RejectedError
+from streams.archive.files import records_of
+from streams.archive.manifest import MANIFEST, Manifest, read_manifest
+from streams.archive.views import archived_relations
+from streams.columns import view_name
+from streams.recorded import Recorded
+from streams.topics import TOPICS, Topic
+
+_BATCH_ROWS = 2_000
+_IN_ORDER = 'ORDER BY "partition", epoch, "offset"'
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive as it was at one moment."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The archive as it is now; an empty one where none is.
+
+        Raises:  RejectedError: its manifest cannot be used.
+        """
+        return cls(folder.absolute(), read_manifest(folder))
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The archive as it is now; None where none is. Raises: as `read`."""
+        return cls.read(folder) if (folder / MANIFEST).exists() else None
+
+    def add_to(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Adds the relations `log.<topic>_archived`.
+
+        Raises:  RejectedError: a file is gone or damaged.
+        """
+        connection.execute("CREATE SCHEMA IF NOT EXISTS log")
+        try:
+            for statement in archived_relations(self.folder, self.manifest):
+                connection.execute(statement)
+        except duckdb.Error as error:
+            raise _damaged(error) from error
+
+    def rows(self, topics: Sequence[Topic] = TOPICS) -> Iterator[pa.RecordBatch]:
+        """Rows in the form of files.py, topic by topic, each partition in the order of its records.
+
+        Raises:  RejectedError: a file is gone or damaged.
+        """
+        connection = duckdb.connect(":memory:")
+        self.add_to(connection)
+        for topic in topics:
+            try:
+                found = connection.sql(f"FROM log.{view_name(topic)}_archived {_IN_ORDER}")
+                yield from found.to_arrow_reader(_BATCH_ROWS)
+            except duckdb.Error as error:
+                raise _damaged(error) from error
+
+    def records(self, topics: Sequence[Topic] = TOPICS) -> Iterator[Recorded]:
+        """The records, decoded by this release; in the order of `rows`."""
+        for batch in self.rows(topics):
+            yield from records_of(pa.Table.from_batches([batch]))
+
+
+def _damaged(error: duckdb.Error) -> RejectedError:
+    reason = " ".join(str(error).split("\n\nLINE ")[0].split())
+    return RejectedError(
+        f"A file of the archive is damaged or gone; bring it back from a copy of the archive: {reason}"
+    )

@@ -1,0 +1,124 @@
+"""`restore`: an archive's records into the topics of an empty broker, as they were, value for value.
+
+Every record keeps partition, order, key, value, time and headers, and gets one header more, `ns_restored`: where it lay
+at first. By that header the archiver knows that it has it already, and a restore that was cut off goes on where it
+ended. Offsets are others: references in events are ids.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from schemas.errors import BrokerUnavailableError, RejectedError
+from streams.archive.files import RAW
+from streams.archive.reading import Archive
+from streams.client import PRODUCER, as_ours, open_client
+from streams.config import KafkaConfig
+from streams.consumer import read_all
+from streams.recorded import RESTORED
+from streams.topics import TOPICS, Topic
+
+_FLUSH_S = 60.0
+_POLL_S = 0.1
+Place = tuple[int, int]  # epoch and offset in the archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a restore has done to one topic."""
+
+    topic: str
+    num_records: int
+    num_there: int  # that an earlier restore had already brought back
+
+
+def restore(archive: Archive, kafka: KafkaConfig, report: Callable[[Restored], None]) -> None:
+    """Fills the topics, one after the other.
+
+    Args:    kafka: topics that exist, and are empty or partly restored; report: called when a topic is done.
+    Raises:  RejectedError: a topic holds records of its own, or a file of the archive is damaged;
+             BrokerUnavailableError: it stopped answering; call again, it goes on.
+    """
+    for topic in TOPICS:  # before anything is written
+        _last_restored(kafka, topic)
+    producer = open_client(Producer, kafka, PRODUCER)
+    for topic in TOPICS:
+        report(_restore_topic(archive, kafka, producer, topic))
+
+
+def _restore_topic(archive: Archive, kafka: KafkaConfig, producer: Any, topic: Topic) -> Restored:
+    last = _last_restored(kafka, topic)
+    failures: list[Any] = []
+    num_new = num_there = 0
+    for record in _records(archive, topic):
+        place = (record["epoch"], record["offset"])
+        if place <= last.get(record["partition"], (-1, -1)):
+            num_there += 1
+            continue
+        _send(producer, kafka.topic(topic.name), record, place, failures)
+        num_new += 1
+    if producer.flush(_FLUSH_S) or failures:
+        reason = f": {failures[0].str()}" if failures else ""
+        message = f"Kafka did not take all records of {topic.name!r}{reason}; run restore again, it goes on from there."
+        raise BrokerUnavailableError(message)
+    return Restored(topic=topic.name, num_records=num_new, num_there=num_there)
+
+
+def _records(archive: Archive, topic: Topic) -> Iterator[dict[str, Any]]:
+    for batch in archive.rows([topic]):
+        yield from batch.select(["partition", "epoch", "offset", *RAW.names]).to_pylist()
+
+
+def _send(producer: Any, name: str, record: dict[str, Any], place: Place, failures: list[Any]) -> None:
+    def hear(error: Any, _: Any) -> None:
+        if error is not None:
+            failures.append(error)
+
+    headers = [(header["name"], header["value"]) for header in record["headers"]]
+    while True:
+        try:
+            producer.produce(
+                name,
+                partition=record["partition"],
+                key=record["key"],
+                value=record["value"],
+                headers=[*(header for header in headers if header[0] != RESTORED), (RESTORED, _text(place))],
+                timestamp=record["timestamp_ms"],
+                on_delivery=hear,
+            )
+        except BufferError:
+            producer.poll(_POLL_S)  # until there is room
+        except KafkaException as error:
+            raise as_ours(error, f"Restoring a record of {name!r}") from error
+        else:
+            producer.poll(0)
+            return
+
+
+def _last_restored(kafka: KafkaConfig, topic: Topic) -> dict[int, Place]:
+    """The place in the archive of the last record in each partition.
+
+    Raises:  RejectedError: there is a record that no restore has written.
+    """
+    last: dict[int, Place] = {}
+    for record in read_all(kafka, [topic]):
+        text = dict(record.headers).get(RESTORED)
+        if text is None:
+            message = (
+                f"Topic {kafka.topic(topic.name)!r} holds records of its own: restore fills an empty broker. Stop the "
+                "stack and set another kafka.topic_prefix, or another home."
+            )
+            raise RejectedError(message)
+        last[record.partition] = _place(text)
+    return last
+
+
+def _text(place: Place) -> bytes:
+    return f"{place[0]}/{place[1]}".encode()
+
+
+def _place(text: bytes) -> Place:
+    epoch, _, offset = text.decode().partition("/")
+    return int(epoch), int(offset)

@@ -1,0 +1,105 @@
+"""`views_script`: an archive's views as SQL, for `nextstate query` and for plain `duckdb` alike.
+
+Consumes a manifest, produces statements; runs none. The schema `log` holds every record of each topic, the views of
+streams/VIEWS.md show what counts of them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from streams.archive.files import RAW, empty_path
+from streams.archive.manifest import MANIFEST, Manifest
+from streams.columns import shared_columns, view_columns, view_name
+from streams.topics import CURRENT_POLICIES, TOPICS
+
+READY_MADE = ("turns", "learning", "untrained", "lineage")  # each may use those before it
+VIEWS_DIR = Path(__file__).parent.parent / "views"
+_PLACE = ("topic", "partition", "offset")
+_HEAD = """\
+-- The views of streams/VIEWS.md over the archive in this folder, as it was when this file was written:
+--     duckdb -init {folder}/views.sql
+-- or `.read {folder}/views.sql` in an open session; read it again to see what has been archived since.
+SET TimeZone = 'UTC';
+CREATE SCHEMA IF NOT EXISTS log;
+"""
+
+
+def views_script(folder: Path, manifest: Manifest) -> str:
+    """All views over an archive alone. Args: folder: absolute."""
+    return "\n".join(
+        (
+            _HEAD.format(folder=folder),
+            *archived_relations(folder, manifest),
+            *topic_views({view_name(topic): [f"log.{view_name(topic)}_archived"] for topic in TOPICS}),
+            raw_view(),
+            age_view(folder),
+            *(f"{ready_made(name)}" for name in READY_MADE),
+        )
+    )
+
+
+def archived_relations(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """`log.<topic>_archived`: the rows of a topic's files."""
+    for topic in TOPICS:
+        paths = [empty_path(topic), *(file.path for file in manifest.of_topic(topic.name))]
+        listed = ", ".join(_quoted(str(folder / path)) for path in paths)
+        options = "union_by_name = true, hive_partitioning = false"
+        yield f"CREATE OR REPLACE VIEW log.{view_name(topic)}_archived AS FROM read_parquet([{listed}], {options});"
+
+
+def topic_views(parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The views of single topics, then those of records of any topic.
+
+    Args:    parts: by view name, the relations that a topic's records are in; each has columns as streams/tables.py
+             makes them, and `is_first`.
+    """
+    for topic in TOPICS:
+        name = view_name(topic)
+        names = [*_PLACE, "record_time", "producer", "error", "is_first", *view_columns(topic)]
+        columns = ", ".join(f'"{column}"' for column in dict.fromkeys(names))
+        union = " UNION ALL ".join(f"SELECT {columns} FROM {relation}" for relation in parts[name])
+        yield f"CREATE OR REPLACE VIEW log.{name} AS {union};"
+        shown = ", ".join(f'"{column}"' for column in view_columns(topic))
+        # The broker compacts in its own time; here only the newest version shows at once.
+        newest = (
+            ""
+            if topic is not CURRENT_POLICIES
+            else (' QUALIFY row_number() OVER (PARTITION BY policy ORDER BY version DESC, "partition", "offset") = 1')
+        )
+        yield f"CREATE OR REPLACE VIEW {name} AS SELECT {shown} FROM log.{name} WHERE is_first{newest};"
+    shared = ", ".join(f'"{column}"' for column in shared_columns())
+    yield _of_all("duplicates", shared, "error IS NULL AND NOT is_first")
+    yield _of_all(
+        "undecodable", 'topic, "partition", "offset", record_time AS "time", error AS reason', "error IS NOT NULL"
+    )
+
+
+def raw_view() -> str:
+    """`records`: what is archived, as Kafka had it."""
+    columns = ", ".join(f'"{name}"' for name in ("epoch", *_PLACE, "record_time", *RAW.names, "error"))
+    parts = (f"SELECT {columns} FROM log.{view_name(topic)}_archived" for topic in TOPICS)
+    return f"CREATE OR REPLACE VIEW records AS {' UNION ALL '.join(parts)};"
+
+
+def ready_made(name: str) -> str:
+    """The statements of a ready-made view."""
+    return (VIEWS_DIR / f"{name}.sql").read_text()
+
+
+def _of_all(name: str, columns: str, condition: str) -> str:
+    parts = (f"SELECT {columns} FROM log.{view_name(topic)} WHERE {condition}" for topic in TOPICS)
+    return f"CREATE OR REPLACE VIEW {name} AS {' UNION ALL '.join(parts)};"
+
+
+def age_view(folder: Path) -> str:
+    """`archive_age`: until when the archive holds all that was said, and how long ago that is."""
+    path = _quoted(str(folder / MANIFEST))
+    return (
+        "CREATE OR REPLACE VIEW archive_age AS SELECT make_timestamptz(complete_ms * 1000) AS complete, "
+        f"now() - make_timestamptz(complete_ms * 1000) AS age FROM read_json({path}, "
+        "columns = {complete_ms: 'BIGINT'});"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

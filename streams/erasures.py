@@ -1,0 +1,126 @@
+"""`Erasures`: what must not be shown, archived, replayed or restored any more.
+
+Consumes SubjectErased events; produces, for any record, the record, nothing, or a batch without the erased words. What
+a subject says after its erasure is its new history, and stays.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from schemas.batch import SAMPLE_SCHEMA
+from schemas.events import BatchSealed, SampleBuilt, SubjectErased
+from schemas.identity import subject_digest
+from streams.codec import decode_batch
+from streams.recorded import Recorded
+
+ERASED = "ns_erased"  # header of a batch that has lost words: its content is no longer what its stamp says
+_WORDS = ("prompt_ids", "response_ids", "response_logprobs", "token_versions", "hints", "teacher_prompt_ids")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """One subject, forgotten up to a time. `event_id`: of the SubjectErased that says so."""
+
+    event_id: str
+    tenant: str
+    subject_digest: str
+    until_ms: int
+    sample_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, event: SubjectErased) -> "Erasure":
+        """What an event asks for."""
+        return cls(
+            event_id=event.id,
+            tenant=event.tenant,
+            subject_digest=event.subject_digest,
+            until_ms=event.time_ms,
+            sample_ids=event.sample_ids,
+        )
+
+
+@dataclass(slots=True)
+class Erasures:
+    """All erasures so far."""
+
+    known: dict[str, Erasure] = field(default_factory=dict)  # by event id
+    _until_ms: dict[tuple[str, str], int] = field(default_factory=dict)  # by tenant and digest
+    _sample_ids: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, erasures: Iterable[Erasure]) -> "Erasures":
+        """These erasures."""
+        found = cls()
+        for erasure in erasures:
+            found.add(erasure)
+        return found
+
+    def __bool__(self) -> bool:
+        return bool(self.known)
+
+    def add(self, erasure: Erasure) -> bool:
+        """One more. Returns: whether it was not known yet."""
+        if erasure.event_id in self.known:
+            return False
+        self.known[erasure.event_id] = erasure
+        key = (erasure.tenant, erasure.subject_digest)
+        self._until_ms[key] = max(erasure.until_ms, self._until_ms.get(key, erasure.until_ms))
+        self._sample_ids.update(erasure.sample_ids)
+        return True
+
+    def apply(self, record: Recorded) -> Recorded | None:
+        """The record as it may be kept: mostly itself; None where nothing of it may."""
+        if not self.known:
+            return record
+        event = record.event
+        if event is None:
+            return None if self._is_erased_unread(record) else record
+        if isinstance(event, BatchSealed):
+            return self._without_words(record) if self._sample_ids.intersection(event.sample_ids) else record
+        if not event.subject or not self._is_erased(event.tenant, event.subject, event.time_ms):
+            return record
+        if isinstance(event, SampleBuilt):
+            self._sample_ids.add(event.id)  # one that was built after the erasure was asked for
+        return None
+
+    def _is_erased(self, tenant: str, subject: str, time_ms: int) -> bool:
+        return time_ms <= self._until_ms.get((tenant, subject_digest(subject)), time_ms - 1)
+
+    def _is_erased_unread(self, record: Recorded) -> bool:
+        """A record that nobody can read: all that is known of it is the subject in its headers, of whatever tenant."""
+        subject = next((raw for name, raw in record.headers if name == "ce_subject"), b"").decode(errors="replace")
+        tenants = {tenant for tenant, _ in self._until_ms}
+        return bool(subject) and any(self._is_erased(tenant, subject, record.timestamp_ms) for tenant in tenants)
+
+    def _without_words(self, record: Recorded) -> Recorded:
+        if any(name == ERASED for name, _ in record.headers) and not self._has_words(record.value):
+            return record
+        value = _blanked(record.value, self._sample_ids)
+        headers = [header for header in record.headers if header[0] != ERASED]
+        return replace(record, value=value, headers=[*headers, (ERASED, b"1")])
+
+    def _has_words(self, value: bytes) -> bool:
+        _, table = decode_batch(value)
+        rows = zip(table["sample_id"].to_pylist(), table["prompt_ids"].to_pylist(), strict=True)
+        return any(sample_id in self._sample_ids and ids for sample_id, ids in rows)
+
+
+def without_erased(records: Iterable[Recorded], erasures: Erasures) -> Iterator[Recorded]:
+    """The records as they may be shown."""
+    for record in records:
+        if (kept := erasures.apply(record)) is not None:
+            yield kept
+
+
+def _blanked(value: bytes, sample_ids: set[str]) -> bytes:
+    """A batch that names the same samples, some of which have no tokens and no hints any more."""
+    _, table = decode_batch(value)
+    metadata = pa.ipc.open_stream(pa.py_buffer(value)).schema.metadata or {}
+    rows = [row | {name: [] for name in _WORDS} if row["sample_id"] in sample_ids else row for row in table.to_pylist()]
+    blank = pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA.with_metadata(metadata))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, blank.schema) as writer:
+        writer.write_table(blank)
+    return bytes(sink.getvalue())
