@@ -7,13 +7,13 @@ traceback. Nothing heavy is imported here: `--help` answers in under 0.3 s.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from infra.cli_import import import_chats
+from infra.cli_options import archive_option, configured, os_refusal, report
 from schemas.errors import NextstateError
 
 if TYPE_CHECKING:
@@ -36,56 +36,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         sys.stderr.close()
     except OSError as error:
-        _fail(_sentence(error))
-
-
-def _sentence(error: OSError) -> str:
-    """What the operating system refused, where, and what to do about it."""
-    import errno
-
-    fixes = {
-        errno.ENOSPC: "make room on that disk",
-        errno.EDQUOT: "make room in your quota",
-        **dict.fromkeys(
-            (errno.EACCES, errno.EPERM, errno.EROFS),
-            "let this user write there, or name another home in NEXTSTATE_HOME",
-        ),
-    }
-    place = f"{error.filename} cannot be used" if error.filename else "The operating system refused something"
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"{place} ({reason}): {fixes.get(error.errno or 0, 'mend that and try again')}."
+        _fail(os_refusal(error))
 
 
 def _fail(sentence: str) -> None:
     click.echo(sentence, err=True)
     sys.exit(BAD_INPUT)
-
-
-def configured(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """A command that takes settings: adds `--config` and `--set`."""
-
-    @click.option("--config", type=click.Path(path_type=Path), help="A settings file instead of nextstate.toml.")
-    @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. gateway.port=8001.")
-    @wraps(command)
-    def wrapper(*, config: Path | None, options: tuple[str, ...], **arguments: Any) -> int | None:
-        import logging
-
-        from infra.settings_file import load_settings
-
-        logging.basicConfig(level=logging.ERROR, format="%(message)s")  # what passes by itself is for log files
-        return command(settings=load_settings(config, options), **arguments)
-
-    return wrapper
-
-
-archive_option = click.option(
-    "--archive", type=click.Path(path_type=Path), help="Read this archive alone; needs no broker."
-)
-
-
-def report(line: str) -> None:
-    """Progress, on stderr: stdout is for answers."""
-    click.echo(line, err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -225,6 +181,9 @@ def judge(settings: Settings, file: Path, as_json: bool) -> int:
     from infra.commands.judge import judge_file
 
     return judge_file(settings, file, as_json)
+
+
+nextstate.add_command(import_chats)
 
 
 @nextstate.group()

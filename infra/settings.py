@@ -26,6 +26,9 @@ from trainer.config import TrainerConfig
 RECORDED_VERSIONS = ("nextstate", "sglang", "torch", "transformers", "peft", "faust-streaming", "confluent-kafka")
 
 
+POLICY_PATTERN, MAX_POLICY_CHARS = r"^[A-Za-z0-9][A-Za-z0-9._-]*$", 64
+
+
 class BrokerConfig(BaseModel):
     """The one-node Kafka that nextstate starts where `kafka.bootstrap_servers` names none."""
 
@@ -40,7 +43,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # Whom the stack trains; also the model id that clients use, and part of adapter, topic key and folder names.
-    policy: str = Field(default="assistant", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+    policy: str = Field(default="assistant", pattern=POLICY_PATTERN, max_length=MAX_POLICY_CHARS)
     home: Path = Field(default_factory=default_home)  # where the stack keeps what it makes
     runtime_home: Path | None = None  # where Kafka's jars and prepared models lie; None: in `home`
     kafka: KafkaConfig = KafkaConfig()

@@ -125,9 +125,9 @@ class ActionTaken(Event):
     adapter: str | None = None
     sampling: Sampling
     response_ids: tuple[int, ...]  # [T]
-    response_logprobs: tuple[float, ...]  # [T] nats, after temperature, before truncation
-    logprob_origin: str = "engine"  # or "scored:<policy>@<version>"
-    token_versions: tuple[VersionSpan, ...]
+    response_logprobs: tuple[float, ...]  # [T] nats, after temperature, before truncation; [] where unscored
+    logprob_origin: str = "engine"  # or "scored:<policy>@<version>", or "unscored" (schemas/origin.py)
+    token_versions: tuple[VersionSpan, ...]  # () where unscored: no version of ours drew them
     finish_reason: FinishReason
 
 
@@ -235,9 +235,9 @@ class SampleBuilt(Event):
     turn: int
     prompt_ids: tuple[int, ...]  # [P]
     response_ids: tuple[int, ...]  # [T]
-    response_logprobs: tuple[float, ...]  # [T]
+    response_logprobs: tuple[float, ...]  # [T]; [] where unscored
     logprob_origin: str
-    token_versions: tuple[VersionSpan, ...]
+    token_versions: tuple[VersionSpan, ...]  # () where unscored
     temperature: float
     reward: float | None  # None: the verdict does not reward (0 or abstained)
     hints: tuple[str, ...] = ()
@@ -317,6 +317,7 @@ class ActionTrained(Event):
     action_id: str
     sample_id: str
     version: int
+    logprob_origin: str = "engine"  # of the log-probs that it trained with; a trainer scores what came unscored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +367,10 @@ class PolicyLoaded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRejected(Event):
-    """An input that could not be used at all: the reason, and the place where it still lies."""
+    """An input that could not be used at all: the reason, and the place where it still lies.
+
+    Of an import that is `file` and `line`; `topic` is empty then, `partition` and `offset` are -1.
+    """
 
     type: ClassVar[str] = "nextstate.event.rejected.v1"
 
@@ -377,6 +381,8 @@ class EventRejected(Event):
     error: str
     reason: str
     value_preview: str = ""
+    file: str | None = None
+    line: int | None = None  # from 1; in a file that is one JSON list, the number of the entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from schemas.errors import MalformedEventError, TokenMismatchError
 from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, SampleBuilt, VersionSpan
+from schemas.origin import UNSCORED
 
 
 def validate(event: Event) -> None:
@@ -34,12 +35,21 @@ def validate(event: Event) -> None:
 
 def _validate_response(event: ActionTaken | SampleBuilt) -> None:
     num_ids, num_logprobs = len(event.response_ids), len(event.response_logprobs)
-    if num_ids != num_logprobs:
+    if event.logprob_origin == UNSCORED:
+        _refuse_scores(event)
+    elif num_ids != num_logprobs:
         message = f"{_name(event)} has {num_ids} response_ids but {num_logprobs} response_logprobs; send one per token."
         raise TokenMismatchError(message)
-    _validate_spans(event, event.token_versions, num_ids)
+    else:
+        _validate_spans(event, event.token_versions, num_ids)
     _refuse_negative(event, "prompt_ids", event.prompt_ids)
     _refuse_negative(event, "response_ids", event.response_ids)
+
+
+def _refuse_scores(event: ActionTaken | SampleBuilt) -> None:
+    if event.response_logprobs or event.token_versions:
+        message = f"{_name(event)} is {UNSCORED} but has response_logprobs or token_versions; leave both empty."
+        raise TokenMismatchError(message)
 
 
 def spans_cover(spans: Iterable[tuple[int, int, int]], num_tokens: int) -> bool:

@@ -37,14 +37,21 @@ class ChatTemplate:
         self.source = source
         self.knows_tools = "tools" in used
 
-    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], arguments: Mapping[str, Any]) -> str:
-        """The prompt up to where the reply begins.
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Any],
+        arguments: Mapping[str, Any],
+        *,
+        opens_reply: bool = True,
+    ) -> str:
+        """The prompt up to where the reply begins; without `opens_reply`, up to the end of the last message.
 
         Raises:  RejectedError: the template refuses these messages or arguments.
         """
         given = {**self._variables, **arguments, "messages": messages, "tools": list(tools) or None}
         try:
-            return self._template.render(given, add_generation_prompt=True)
+            return self._template.render(given, add_generation_prompt=opens_reply)
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             message = f"The policy's chat template refuses these messages: {error}."
             raise RejectedError(message) from error

@@ -38,6 +38,7 @@ class ChatRenderer:
         self._template = read_chat_template(model_path)
         self._tokenizer = _read_tokenizer(model_path)
         self.vocab_size = vocab_size(model_path)
+        self._special = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
         tools_template = _TOOLS_TEMPLATE.read_text()
         self._tools: Any = template_environment().from_string(tools_template).module
         used = [self._template.source] if self._template.knows_tools else [self._template.source, tools_template]
@@ -49,13 +50,43 @@ class ChatRenderer:
         Args:    tools: JSON list of the offered tools; template_arguments: JSON object for the template.
         Raises:  RejectedError: messages that the policy cannot read (images), or that its template refuses.
         """
+        return self._encode(self._text(messages, tools, template_arguments))
+
+    def turn_ids(
+        self, messages: Sequence[Message], reply: Message, tools: str, template_arguments: str
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids of a prompt, and of a reply that was written to it: as if the policy had drawn this very text.
+
+        The reply has the token that ends it; what the template writes behind that nobody draws, so it is cut off. It is
+        encoded apart from the prompt, as a reply is drawn apart from it.
+
+        Args:    as for `render`; messages: what the prompt shows.
+        Raises:  RejectedError: as `render`; or the reply's text holds a special token of the model, or the template
+                 shows a prompt differently once it is answered.
+        """
+        prompt = self._text(messages, tools, template_arguments)
+        answered = self._text((*messages, reply), tools, template_arguments, opens_reply=False)
+        if not answered.startswith(prompt):
+            raise RejectedError("The policy's chat template changes a prompt when its reply is there; use another one.")
+        ids = self._encode(answered.removeprefix(prompt))
+        ends = [place for place, token in enumerate(ids) if token in self._special]
+        if len(ends) > 1:
+            token = self._tokenizer.id_to_token(ids[ends[0]])
+            message = f"A reply holds {token!r}, which is a special token of the policy's model; take it out."
+            raise RejectedError(message)
+        return self._encode(prompt), ids[: ends[0] + 1] if ends else ids
+
+    def _text(
+        self, messages: Sequence[Message], tools: str, template_arguments: str, *, opens_reply: bool = True
+    ) -> str:
         offered = orjson.loads(tools)
         _refuse_media(messages)
         if not self._template.knows_tools and (offered or any(_is_about_tools(message) for message in messages)):
             messages, offered = tuple(self._plain(messages, offered)), []
-        text = self._template.render(
-            [_template_form(message) for message in messages], offered, orjson.loads(template_arguments)
-        )
+        forms = [_template_form(message) for message in messages]
+        return self._template.render(forms, offered, orjson.loads(template_arguments), opens_reply=opens_reply)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from schemas.batch import EVENT_METADATA_KEY, LATER_COLUMNS, SAMPLE_SCHEMA
 from schemas.errors import MalformedEventError, TokenMismatchError
 from schemas.events import BatchSealed, SampleBuilt
+from schemas.origin import UNSCORED
 from schemas.validate import spans_cover
 
 _SPAN = itemgetter("version", "start", "end")
@@ -102,9 +103,11 @@ def _num_nulls(column: Any) -> int:
 def _validate_rows(table: pa.Table) -> None:
     """The laws of schemas/validate.py on columns: lengths that fit, spans that cover, ids that are not negative."""
     num_tokens = pc.list_value_length(table["response_ids"])
-    spans: Any = zip(table["token_versions"].to_pylist(), num_tokens.to_pylist(), strict=True)
+    is_unscored = pc.equal(table["logprob_origin"], pa.scalar(UNSCORED))
+    num_scored = pc.if_else(is_unscored, pa.scalar(0, num_tokens.type), num_tokens)
+    spans: Any = zip(table["token_versions"].to_pylist(), num_scored.to_pylist(), strict=True)
     fits = (
-        num_tokens.equals(pc.list_value_length(table["response_logprobs"])),
+        num_scored.equals(pc.list_value_length(table["response_logprobs"])),
         pc.list_value_length(table["hints"]).equals(pc.list_value_length(table["teacher_prompt_ids"])),
         all(spans_cover(map(_SPAN, row), length) for row, length in spans),
     )

@@ -23,7 +23,7 @@ class Learning:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """Turns since the newest checkpoint that have not trained, for one reason."""
+    """Turns that wait, or that came after the newest turn which has trained and will not train, for one reason."""
 
     reason: str
     num_turns: int
@@ -39,14 +39,14 @@ class _Newest:
     """The newest checkpoint."""
 
     version: int
-    time: object
+    time: object  # of the newest turn that any version has learned from; a version of imported turns may be far older
     num_taught: int
     refusal: str | None
 
 
 _BASE = _Newest(version=0, time=None, num_taught=0, refusal=None)
 _NEWEST = """
-    SELECT version, checkpoints.time, len(action_ids), refused.reason
+    SELECT version, max(checkpoints.time) OVER (), len(action_ids), refused.reason
     FROM checkpoints
     LEFT JOIN (FROM promotions WHERE type LIKE '%.refused.%') AS refused USING (policy, version)
     WHERE policy = ? ORDER BY version DESC LIMIT 1
@@ -54,7 +54,7 @@ _NEWEST = """
 _PENDING = """
     SELECT reason, count(*), coalesce(mode(nullif(detail, '')), '')
     FROM untrained
-    WHERE policy = ? AND (?::TIMESTAMPTZ IS NULL OR time > ?)
+    WHERE policy = ? AND (?::TIMESTAMPTZ IS NULL OR time > ? OR reason LIKE 'waiting for%')
     GROUP BY reason ORDER BY count(*) DESC, reason
 """
 

@@ -183,11 +183,13 @@ class MadeLog:
         )
         self.put("batches", event)
 
-    def checkpoint(self, version: int, batches: Mapping[str, tuple[str, ...]], parent: int | None = None) -> None:
+    def checkpoint(
+        self, version: int, batches: Mapping[str, tuple[str, ...]], parent: int | None = None, **own: Any
+    ) -> None:
         """Version `version`, from these batches of actions; on both topics, and its actions are trained."""
         actions = tuple(a for batch in batches.values() for a in batch)
         event = e.CheckpointPublished(
-            **self._context(f"checkpoint-{version}", {}),
+            **self._context(f"checkpoint-{version}", own),
             version=version,
             parent_version=version - 1 if parent is None else parent,
             url=f"file:checkpoint-{version}",

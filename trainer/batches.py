@@ -17,6 +17,7 @@ from torch import Tensor
 
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import SkipReason, Source
+from schemas.origin import ENGINE, UNSCORED
 from trainer.backends.base import Response
 from trainer.objectives.base import Objective, Signals
 
@@ -42,11 +43,22 @@ class Turn:
     action_id: str
     origin: Origin
     response: Response
-    engine_logprobs_T: Tensor  # float32
-    versions_T: Tensor  # int64, the policy version that drew each token
+    engine_logprobs_T: Tensor  # float32; [0] where nobody has scored it yet
+    versions_T: Tensor  # int64, the policy version that drew (or scored) each token; [0] as well
     teachers: tuple[Response, ...]
     reward: float | None
     outcome: float | None
+    logprob_origin: str = ENGINE
+
+    @property
+    def is_off_policy(self) -> bool:
+        """Whether nobody knows with which probability its tokens were drawn, as of an imported turn."""
+        return self.logprob_origin != ENGINE
+
+    @property
+    def is_unscored(self) -> bool:
+        """Whether it has no log-probs yet."""
+        return self.logprob_origin == UNSCORED
 
     @property
     def oldest_version(self) -> int:
@@ -138,8 +150,9 @@ def read_turns(table: pa.Table) -> Iterator[Turn]:
 def _turn(row: dict[str, Any]) -> Turn:
     temperature = row["temperature"].as_py()
     response_ids_T = _view(row["response_ids"].values)
-    versions_T = torch.zeros(len(response_ids_T), dtype=torch.int64)
-    for span in row["token_versions"].as_py():
+    spans = row["token_versions"].as_py()
+    versions_T = torch.zeros(spans[-1]["end"] if spans else 0, dtype=torch.int64)
+    for span in spans:
         versions_T[span["start"] : span["end"]] = span["version"]
     prompts = [row["prompt_ids"].values, *(scalar.values for scalar in row["teacher_prompt_ids"])]
     own, *teachers = (
@@ -155,6 +168,7 @@ def _turn(row: dict[str, Any]) -> Turn:
         teachers=tuple(teachers),
         reward=row["reward"].as_py(),
         outcome=row["outcome"].as_py(),
+        logprob_origin=row["logprob_origin"].as_py(),
     )
 
 
@@ -168,7 +182,7 @@ def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tup
     if len(turn.response.response_ids_T) == 0:
         return "empty_response", "The response has no tokens."
     _check_tokens(turn, admission.vocab_size)
-    staleness = admission.version - turn.oldest_version
+    staleness = 0 if turn.is_unscored else admission.version - turn.oldest_version
     if turn.newest_version > admission.version:
         message = (
             f"Action {turn.action_id} was taken by version {turn.newest_version}, which has not been published yet."

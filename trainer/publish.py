@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from schemas.errors import RejectedError
 from schemas.events import ActionTrained, BatchSealed, CheckpointPublished, EventRejected, TurnSkipped
 from schemas.identity import derived_id
+from schemas.origin import scored_by
 from streams import topics
 from streams.consumer import GroupConsumer, Recorded
 from streams.transactions import TransactionalProducer
@@ -53,7 +54,8 @@ def checkpoint_published(
 
 
 def action_trained(checkpoint: CheckpointPublished, turn: Turn) -> ActionTrained:
-    """The entry that keeps an action from training twice."""
+    """The entry that keeps an action from training twice; a step scores with the version that it starts from."""
+    scorer = scored_by(checkpoint.policy, checkpoint.parent_version)
     return ActionTrained(
         id=derived_id(STAGE, CODE_VERSION, ("trained", checkpoint.id, turn.action_id)),
         time_ms=checkpoint.time_ms,
@@ -61,6 +63,7 @@ def action_trained(checkpoint: CheckpointPublished, turn: Turn) -> ActionTrained
         action_id=turn.action_id,
         sample_id=turn.sample_id,
         version=checkpoint.version,
+        logprob_origin=scorer if turn.is_unscored else turn.logprob_origin,
         **asdict(turn.origin),
     )
 

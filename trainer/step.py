@@ -5,14 +5,15 @@ backend computes together: the passes that the objective reads; per turn: the ob
 over the turn's tokens; per group: its gradient. The step follows the mean over turns, so a long answer counts as much
 as a short one.
 
-All student passes run under the weights at the step's start, so comparing them with the engine costs nothing.
+All student passes run under the weights at the step's start, so comparing them with the engine costs nothing, and
+neither does scoring what came unscored: this is where imported turns get their log-probs, and only those that train.
 Legend: T response tokens, V vocabulary.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -119,12 +120,15 @@ class _Step:
     def metrics(self) -> dict[str, float]:
         """Means over the turns that have a number for it; what nothing was measured of is left out, never 0."""
         turns = self.trained()
-        staleness = [float(self._version - turn.oldest_version) for turn in turns]
+        staleness = [float(self._version - turn.oldest_version) for turn in turns if not turn.is_unscored]
         rewards = [turn.reward for turn in turns if turn.reward is not None]
-        num_tokens = sum(len(turn.engine_logprobs_T) for turn in turns)
+        num_tokens = sum(len(turn.response.response_ids_T) for turn in turns)
         metrics = {name: _mean(values) for name, values in self._by_turn.items()}
-        metrics |= {"staleness_mean": _mean(staleness), "staleness_max": max(staleness)}
         metrics |= {"num_turns": float(len(turns)), "num_tokens": float(num_tokens)}
+        if staleness:
+            metrics |= {"staleness_mean": _mean(staleness), "staleness_max": max(staleness)}
+        if num_scored := len(turns) - len(staleness):
+            metrics["num_scored_turns"] = float(num_scored)
         if rewards:
             metrics["reward_mean"] = _mean(rewards)
         if self._differences:
@@ -138,12 +142,13 @@ class _Step:
         frozen = self._run([each for one, asked in pairs for each in _frozen(one.turn, asked)], frozen=True)
         moved = self._run([each.turn.response for each in group], frozen=False)
         for one, asked in pairs:
-            turn = one.turn
+            student_TV = next(moved)
+            turn = _scored(one.turn, student_TV, self._version)
             teachers = turn.teachers if "teacher" in asked else ()
             yield (
                 one,
                 TurnTensors(
-                    student_logprobs_TV=next(moved),
+                    student_logprobs_TV=student_TV,
                     teacher_logprobs_HTV=list(islice(frozen, len(teachers))),
                     num_hint_tokens=[len(teacher.prompt_ids_P) for teacher in teachers],
                     reference_logprobs_TV=next(frozen) if "reference" in asked else None,
@@ -152,6 +157,7 @@ class _Step:
                     staleness_T=self._version - turn.versions_T,
                     mask_T=torch.ones(len(turn.engine_logprobs_T), dtype=torch.bool),
                     advantage=one.advantage,
+                    is_off_policy=turn.is_off_policy,
                 ),
             )
 
@@ -164,6 +170,8 @@ class _Step:
         return iter([found[number] for number in range(len(asked))])
 
     def _compare(self, turn: Turn, tensors: TurnTensors) -> None:
+        if turn.is_off_policy:  # no engine said anything about it
+            return
         trainer_T: Tensor | None = None
         if turn.oldest_version == self._version:
             trainer_T = drawn(tensors.student_logprobs_TV.detach(), tensors.response_ids_T)
@@ -178,6 +186,14 @@ class _Step:
 def _frozen(turn: Turn, asked: Set[Pass]) -> list[Response]:
     """What the frozen base reads for a turn, in the order in which `_tensors` takes it."""
     return [*(turn.teachers if "teacher" in asked else ()), *((turn.response,) if "reference" in asked else ())]
+
+
+def _scored(turn: Turn, student_TV: Tensor, version: int) -> Turn:
+    """The turn with log-probs: an unscored one is scored by the version whose pass this is."""
+    if not turn.is_unscored:
+        return turn
+    logprobs_T = drawn(student_TV.detach(), turn.response.response_ids_T.long())
+    return replace(turn, engine_logprobs_T=logprobs_T, versions_T=torch.full(logprobs_T.shape, version))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -61,11 +61,12 @@ WITH sample AS (
     GROUP BY episode
 ), acted AS (
     -- The oldest version that drew one of its tokens; without tokens, the adapter's; without adapter, the base: 0.
-    SELECT *, coalesce(
+    -- What an import brought was drawn by none.
+    SELECT *, CASE WHEN logprob_origin != 'unscored' THEN coalesce(
         list_min(list_transform(token_versions, lambda span: span.version)),
         try_cast(nullif(regexp_extract(adapter, '@([0-9]+)$', 1), '') AS BIGINT),
         0
-    ) AS version
+    ) END AS version
     FROM actions
 )
 SELECT

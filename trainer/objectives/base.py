@@ -40,10 +40,11 @@ class TurnTensors:
 
     student_logprobs_TV: Tensor  # float32 with gradient, log_softmax(logits / temperature) of the trained policy
     response_ids_T: Tensor  # int64
-    engine_logprobs_T: Tensor  # float32, no gradient, as recorded when the token was drawn
+    engine_logprobs_T: Tensor  # float32, no gradient, as recorded when the token was drawn; off policy: as scored
     staleness_T: Tensor  # int64, versions between the one that drew the token and the one that trains
     mask_T: Tensor  # bool, False where a token must not train
     advantage: float | None  # of the whole turn, from `Objective.advantages`; None: nothing to reward
+    is_off_policy: bool = False  # nobody knows how the tokens were drawn; a version of ours has scored them
     teacher_logprobs_HTV: Sequence[Tensor] = ()  # H tensors [T, V], no gradient: the frozen base reading hint h
     num_hint_tokens: Sequence[int] = ()  # H lengths of the hinted prompts, for rules that choose by length
     reference_logprobs_TV: Tensor | None = None  # no gradient: the frozen base without a hint

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trainer.objectives.staleness import own_share
 from trainer.objectives.terms import Term, drawn, mean
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def policy_term(
     form) every ratio starts at 1, and the clip never sees how far the policy has moved since. The minimum, not the
     clipped product alone: a token that has gone the wrong way beyond a bound must still be brought back.
 
+    Off policy there is no log-prob of who drew the token. The denominator is that of the version which scored it, so
+    the ratio still tells how far the policy has moved since, and each token's loss counts `own_share` of it.
+
     Args:    advantage: of the whole turn or [T]; dimensionless for rewards, nats for distillation; no gradient.
     Returns: loss [T]; on policy its value is -A_t, its gradient -A_t * d log pi_student(a_t).
     Source:  PPO, arXiv:1707.06347 eq. 7; the higher upper bound is DAPO's, arXiv:2503.14476 section 3.1.
@@ -47,4 +51,7 @@ def policy_term(
     free_T = ratio_T * advantage
     bounded_T = ratio_T.clamp(1 - clip.clip_low, 1 + clip.clip_high) * advantage
     clipped_T = (bounded_T < free_T).to(ratio_T.dtype)
-    return Term(name=name, weight=weight, loss_T=-free_T.minimum(bounded_T), metrics={"clip_fraction": mean(clipped_T)})
+    loss_T = -free_T.minimum(bounded_T)
+    if turn.is_off_policy:
+        loss_T = loss_T * own_share(turn.engine_logprobs_T)
+    return Term(name=name, weight=weight, loss_T=loss_T, metrics={"clip_fraction": mean(clipped_T)})

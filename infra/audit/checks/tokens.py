@@ -8,7 +8,7 @@ from infra.audit.index import LogIndex
 from infra.audit.report import Tally
 from schemas.events import ActionTaken, SampleBuilt
 
-_ORIGIN = re.compile(r"engine|scored:.+@\d+")
+_ORIGIN = re.compile(r"engine|unscored|scored:.+@\d+")
 
 
 def run(log: LogIndex, tally: Tally) -> None:

@@ -8,6 +8,7 @@ from example_events import ACTION, BATCH, EXAMPLES, SAMPLE
 
 from schemas.errors import MalformedEventError, RejectedError, TokenMismatchError
 from schemas.events import Event, VersionSpan
+from schemas.origin import UNSCORED
 from schemas.validate import validate
 
 
@@ -87,3 +88,12 @@ def test_counts_that_contradict_each_other_are_refused(changed: Event) -> None:
 def test_the_sentence_names_the_event() -> None:
     with pytest.raises(RejectedError, match="ActionTaken a-2"):
         validate(replace(ACTION, response_logprobs=()))
+
+
+@pytest.mark.parametrize("event", [ACTION, SAMPLE], ids=["action", "sample"])
+def test_what_nobody_scored_has_no_logprobs_and_no_versions_not_even_some(event: Any) -> None:
+    unscored = replace(event, logprob_origin=UNSCORED, response_logprobs=(), token_versions=())
+    validate(unscored)
+    for kept in ({"response_logprobs": event.response_logprobs}, {"token_versions": event.token_versions}):
+        with pytest.raises(TokenMismatchError, match="is unscored but has"):
+            validate(replace(unscored, **kept))

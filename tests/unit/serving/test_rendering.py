@@ -258,3 +258,35 @@ def test_weights_of_the_base_model_that_cannot_be_read_are_a_setting_to_mend(tmp
     (tmp_path / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(SettingsError, match=r"engine\.model_path"):
         base_shapes(tmp_path)
+
+
+def test_a_reply_has_the_tokens_that_the_policy_would_have_drawn(renderer: ChatRenderer, tokenizer: Tokenizer) -> None:
+    chat = PLAIN_CHATS[1]
+    prompt, reply = renderer.turn_ids(chat, Message(role="assistant", content="\n\nWarm 🌞. "), "[]", "{}")
+    assert prompt == renderer.render(chat, "[]", "{}")
+    assert text_of(tokenizer, reply) == "\n\nWarm 🌞. <|im_end|>"
+
+
+def test_the_next_prompt_begins_with_a_turns_tokens(renderer: ChatRenderer) -> None:
+    answer, further = Message(role="assistant", content="Warm."), Message(role="user", content="And now?")
+    prompt, reply = renderer.turn_ids((QUESTION,), answer, "[]", "{}")
+    following = renderer.render((QUESTION, answer, further), "[]", "{}")
+    assert following[: len(prompt + reply)] == prompt + reply
+
+
+def test_a_reply_that_calls_tools_reads_back_as_the_same_calls(renderer: ChatRenderer) -> None:
+    _, reply = renderer.turn_ids((QUESTION,), CALLS, TOOLS, "{}")
+    calls = renderer.parse_reply(renderer.decode(reply)).tool_calls
+    assert [(call.name, call.arguments) for call in calls] == [(c.name, c.arguments) for c in CALLS.tool_calls]
+
+
+def test_a_reply_with_a_special_token_in_its_text_is_refused(renderer: ChatRenderer) -> None:
+    with pytest.raises(RejectedError, match=r"'<\|im_end\|>', which is a special token"):
+        renderer.turn_ids((QUESTION,), Message(role="assistant", content="a<|im_end|>b"), "[]", "{}")
+
+
+def test_a_template_that_shows_an_answered_prompt_differently_is_refused(model_path: Path, tmp_path: Path) -> None:
+    forgetful = "{% for m in messages %}{% if loop.last %}{{ m.content }}{% endif %}{% endfor %}"
+    renderer = ChatRenderer(folder_with_template(model_path, tmp_path / "model", forgetful))
+    with pytest.raises(RejectedError, match="changes a prompt"):
+        renderer.turn_ids((QUESTION,), Message(role="assistant", content="Warm."), "[]", "{}")

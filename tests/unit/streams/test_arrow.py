@@ -9,6 +9,7 @@ from example_events import BATCH, SAMPLE
 
 from schemas.batch import EVENT_METADATA_KEY, SAMPLE_SCHEMA
 from schemas.errors import MalformedEventError, TokenMismatchError
+from schemas.origin import UNSCORED
 from streams.arrow import read_batch, write_batch
 
 SAMPLES = [replace(SAMPLE, id=f"s-{i}", action_id=f"a-{i}") for i in range(3)]
@@ -135,3 +136,12 @@ def test_a_null_where_none_is_allowed_is_a_rejection(column: str, values: list[o
     table = table.set_column(index, field, pa.array(values, type=field.type))
     with pytest.raises(MalformedEventError, match="null"):
         read_batch(stream(table.replace_schema_metadata({EVENT_METADATA_KEY: b"{}"})))
+
+
+def test_a_batch_holds_unscored_samples_beside_others_and_refuses_a_mark_that_lies() -> None:
+    unscored = replace(SAMPLES[1], logprob_origin=UNSCORED, response_logprobs=(), token_versions=())
+    _, table = read_batch(write_batch(SEALED, [SAMPLES[0], unscored, SAMPLES[2]], metadata=b"{}"))
+    assert [len(row) for row in table["response_logprobs"].to_pylist()] == [3, 0, 3]
+    for lie in ("engine", "scored:assistant@1"):
+        with pytest.raises(TokenMismatchError):
+            write_batch(SEALED, [SAMPLES[0], replace(unscored, logprob_origin=lie), SAMPLES[2]], metadata=b"{}")

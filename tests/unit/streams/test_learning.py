@@ -78,3 +78,23 @@ def test_a_refused_version_is_told_with_the_gates_reason() -> None:
     answer = explain_learning(log.query(), POLICY)
 
     assert (answer.is_learning, answer.because) == (False, "the gate refused version 1: worse")
+
+
+def test_a_version_of_imported_turns_does_not_count_what_was_skipped_before_it() -> None:
+    log = taught()
+    for number in range(2):
+        log.action(f"a{number + 1}", version=0)
+        log.skip(f"a{number + 1}", "no_next_state")
+    log.ready("a3", 1, question="q", answer="a", reply="Thanks!")
+    log.batch("b2", "a3")
+    log.checkpoint(2, {"b2": ("a3",)})
+    log.ready("old", 1, question="q", answer="a", reply="Thanks!", time_ms=1_000)
+    log.batch("b3", "old")
+    log.checkpoint(3, {"b3": ("old",)}, time_ms=1_000)
+    log.action("older", time_ms=500, logprob_origin="unscored", response_logprobs=(), token_versions=())
+    answer = explain_learning(log.query(), POLICY)
+
+    assert answer.is_learning
+    assert answer.because == (
+        "version 3 was trained on 1 turns, and of 1 turns since then 1 are waiting for a next state"
+    )

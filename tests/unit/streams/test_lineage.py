@@ -126,3 +126,9 @@ def test_words_of_strangers_cannot_draw_on_the_terminal() -> None:
     assert "\x1b" not in line
     assert line.startswith("question: red\N{REPLACEMENT CHARACTER}[31m next line xxx")
     assert len(line) == len("question: ") + LINE_CHARS
+
+
+def test_an_imported_turn_is_by_no_version() -> None:
+    log = MadeLog()
+    log.action("old", logprob_origin="unscored", response_logprobs=(), token_versions=())
+    assert "turn 0 imported for assistant" in render_tree(find(log.query(), "talk"))

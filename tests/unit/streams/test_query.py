@@ -7,6 +7,7 @@ from made_log import POLICY, START_MS, MadeLog
 
 from schemas.errors import RejectedError
 from schemas.events import EventRejected, Message, OutcomeReported, PolicyRefused, SkipReason, ToolCall
+from schemas.origin import UNSCORED
 from streams.archive.views import READY_MADE
 from streams.columns import view_columns, view_name
 from streams.config import KafkaConfig
@@ -409,3 +410,21 @@ def test_a_question_is_what_was_new_after_the_policys_last_words() -> None:
 
     rows = log.query().sql("SELECT question, answer FROM turns ORDER BY action_id").rows
     assert rows == (("rain\n12 degrees", 'weather({"city":"Ulm"})'), ("Say it again", "So."))
+
+
+def test_an_imported_turn_has_no_version_and_is_no_credit_to_any() -> None:
+    log = MadeLog()
+    log.ready("a0", 1, question="Why?", answer="So.", reply="Thanks!")
+    log.action("old", logprob_origin=UNSCORED, response_logprobs=(), token_versions=())
+    log.next_state("old")
+    log.transition("old")
+    log.verdict("old", -1)
+    query = log.query()
+    assert dicts(query, "SELECT action_id, version, score FROM turns ORDER BY action_id") == [
+        {"action_id": "a0", "version": 0, "score": 1},
+        {"action_id": "old", "version": None, "score": -1},
+    ]
+    assert dicts(query, "SELECT version, turns, mean_score FROM learning") == [
+        {"version": 0, "turns": 1, "mean_score": 1.0},
+        {"version": None, "turns": 1, "mean_score": -1.0},
+    ]

@@ -8,6 +8,7 @@ import torch
 
 from schemas.errors import CheckpointInvalidError
 from schemas.events import VersionSpan
+from schemas.origin import UNSCORED
 from streams.codec import decode_batch
 from tests.unit.trainer.builders import recorded_batch, sample
 from trainer.backends.base import Tensors
@@ -192,3 +193,43 @@ def test_tokens_of_an_older_version_are_known_as_such(backend: TorchBackend) -> 
     (turn,) = read_turns(decode_batch(recorded_batch([sample(token_versions=spans)]).value)[1])
     metrics = step(backend, [turn], BinaryRL(stale="drop", stale_bound=3), version=5).metrics
     assert metrics["stale_dropped"] == pytest.approx(2 / 6)
+
+
+UNSCORED_FIELDS = {"response_logprobs": (), "token_versions": (), "logprob_origin": UNSCORED}
+
+
+def unscored_turns(num: int) -> list[Turn]:
+    samples = [sample(**UNSCORED_FIELDS) for _ in range(num)]
+    return list(read_turns(decode_batch(recorded_batch(samples).value)[1]))
+
+
+def test_what_came_unscored_is_scored_by_the_version_that_trains(backend: TorchBackend) -> None:
+    seen: list[TurnTensors] = []
+
+    class Watching(Likelihood):
+        def terms(self, turn: TurnTensors) -> TokenTerms:
+            seen.append(turn)
+            return super().terms(turn)
+
+    (turn,) = unscored_turns(1)
+    metrics = step(backend, [turn], Watching(), version=7).metrics
+    (tensors,) = seen
+    assert tensors.engine_logprobs_T.tolist() == pytest.approx(backend_logprobs(backend, turn), abs=1e-5)
+    assert tensors.staleness_T.tolist() == [0] * 6
+    assert tensors.is_off_policy
+    assert not tensors.engine_logprobs_T.requires_grad
+    assert (metrics["num_scored_turns"], metrics["num_tokens"]) == (1.0, 6.0)
+    assert not metrics.keys() & {"parity_mean", "staleness_mean"}, "nobody drew it, so there is nothing to compare"
+
+
+def backend_logprobs(backend: TorchBackend, turn: Turn) -> list[float]:
+    """Before the step moved them: a fresh adapter changes nothing."""
+    return backend.logprobs(turn.response, None).tolist()
+
+
+def test_engine_and_trainer_are_compared_beside_unscored_turns(backend: TorchBackend) -> None:
+    (turn,) = turns_of(0)
+    turn = replace(turn, engine_logprobs_T=backend.logprobs(turn.response, None))
+    metrics = step(backend, [turn, *unscored_turns(2)], Hybrid()).metrics
+    assert metrics["parity_max"] < 1e-5
+    assert (metrics["staleness_max"], metrics["num_scored_turns"], metrics["num_turns"]) == (0.0, 2.0, 3.0)

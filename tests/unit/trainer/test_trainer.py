@@ -9,6 +9,7 @@ import pytest
 
 from schemas.errors import BrokerUnavailableError, FatalError, MalformedEventError, RejectedError
 from schemas.events import CheckpointPublished, PolicyLoaded
+from schemas.origin import UNSCORED
 from streams.checkpoints import local_folder
 from streams.config import KafkaConfig
 from streams.consumer import Recorded
@@ -240,3 +241,17 @@ def test_a_step_that_is_stopped_leaves_no_folder(start: Start, tmp_path: Path) -
     with pytest.raises(InterruptedError):
         start().train(recorded_batch([sample(), sample()]), before_pass)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_an_imported_turn_trains_and_is_marked_with_who_scored_it(start: Start) -> None:
+    trainer = start()
+    for version in range(4):  # further than max_staleness
+        train(trainer, recorded_batch([sample(version=version)]))
+    imported = sample("old", response_logprobs=(), token_versions=(), logprob_origin=UNSCORED)
+    publication = train(trainer, recorded_batch([imported, sample("new", version=4)]))
+    assert {entry.action_id: entry.logprob_origin for entry in publication.trained} == {
+        "old": "scored:assistant@4",
+        "new": "engine",
+    }
+    assert checkpoint_of(publication).metrics["num_scored_turns"] == 1.0
+    assert (publication.skipped, publication.rejected) == ((), ())

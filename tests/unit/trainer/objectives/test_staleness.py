@@ -56,3 +56,32 @@ def test_what_was_masked_before_is_not_counted_as_dropped() -> None:
     terms = BinaryRL(stale="drop", stale_bound=1).terms(turn)
     assert terms.loss_T.tolist() == [-1.0, 0.0, 0.0]
     assert terms.metrics["stale_dropped"] == 0.5
+
+
+def test_off_policy_a_verdict_teaches_each_token_as_far_as_the_policy_would_say_it() -> None:
+    student = [[0.5, 0.3, 0.2], [0.98, 0.01, 0.01]]
+    for advantage in (1.0, -1.0):
+        turn = turn_of(student, [0, 1], advantage=advantage, is_off_policy=True)
+        loss_T = BinaryRL().terms(turn).loss_T
+        assert loss_T.tolist() == pytest.approx([-advantage * 0.5, -advantage * 0.01])
+        slopes = [row[token] for row, token in zip(gradient_of(loss_T, turn), [0, 1], strict=True)]
+        assert slopes == pytest.approx([-advantage * 0.5, -advantage * 0.01])  # on policy: 1 each, however unlikely
+
+
+def test_off_policy_the_ratio_is_to_the_version_that_scored() -> None:
+    turn = turn_of(HALF, [0], engine=[0.25], advantage=1.0, is_off_policy=True)  # twice as likely since
+    assert BinaryRL().terms(turn).loss_T.tolist() == pytest.approx([-1.28 * 0.25])
+
+
+@distilling
+def test_off_policy_a_hint_teaches_as_ever_unless_it_shall_go_where_the_policy_goes(method: type) -> None:
+    turn = turn_of(HALF, [1], teachers=(HINTED,), is_off_policy=True)
+    known = turn_of(HALF, [1], teachers=(HINTED,))
+    plain = method(top_k=2).terms(known).loss_T.tolist()
+    assert method(top_k=2).terms(turn).loss_T.tolist() == plain
+    assert method(top_k=2, stale="truncate").terms(turn).loss_T.tolist() == pytest.approx([0.3 * plain[0]])
+
+
+def test_to_drop_stale_tokens_drops_those_that_no_version_drew() -> None:
+    turn = turn_of(HALF, [0], advantage=1.0, is_off_policy=True)
+    assert BinaryRL(stale="drop", stale_bound=9).terms(turn).loss_T.tolist() == [0.0]

@@ -1,0 +1,1 @@
+"""`nextstate import`: old conversations become events, once each."""
