@@ -7,13 +7,13 @@ traceback. Nothing heavy is imported here: `--help` answers in under 0.3 s.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from infra.cli_history import HISTORY
+from infra.cli_options import configured, report
 from schemas.errors import NextstateError
 
 if TYPE_CHECKING:
@@ -59,28 +59,6 @@ def _sentence(error: OSError) -> str:
 def _fail(sentence: str) -> None:
     click.echo(sentence, err=True)
     sys.exit(BAD_INPUT)
-
-
-def configured(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """A command that takes settings: adds `--config` and `--set`."""
-
-    @click.option("--config", type=click.Path(path_type=Path), help="A settings file instead of nextstate.toml.")
-    @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. gateway.port=8001.")
-    @wraps(command)
-    def wrapper(*, config: Path | None, options: tuple[str, ...], **arguments: Any) -> int | None:
-        import logging
-
-        from infra.settings_file import load_settings
-
-        logging.basicConfig(level=logging.ERROR, format="%(message)s")  # what passes by itself is for log files
-        return command(settings=load_settings(config, options), **arguments)
-
-    return wrapper
-
-
-def report(line: str) -> None:
-    """Progress, on stderr: stdout is for answers."""
-    click.echo(line, err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -265,6 +243,10 @@ def prepare(settings: Settings) -> None:
 
     prepare_all(settings, report)
     report(f"Everything is in {settings.home}")
+
+
+for command in HISTORY:
+    nextstate.add_command(command)
 
 
 @nextstate.command()
