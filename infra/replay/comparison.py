@@ -23,7 +23,7 @@ from infra.replay.slice import Read
 from schemas.events import Event
 from streams.recorded import Recorded
 from streams.stamp import content_digest
-from streams.topics import BY_NAME
+from streams.topics import BATCHES, BY_NAME
 
 Kind = Literal["other value", "other id", "missing", "new", "pending"]
 KINDS: tuple[Kind, ...] = ("other value", "other id", "missing", "new", "pending")
@@ -136,7 +136,7 @@ class Comparison:
         left: list[tuple[str, Entry]] = []
         for topic, entries in self._history.entries.items():
             for entry in entries.values():
-                if self._is_unrepeatable(entry.action_id):
+                if entry.id not in self._seen[topic] and self._is_unrepeatable(entry.action_id):
                     self._not_compared[self._history.unrepeatable[str(entry.action_id)]] += 1
                     continue
                 self._counts[topic].recorded += 1
@@ -148,7 +148,10 @@ class Comparison:
         event, topic = each.event, each.record.topic
         action_id = getattr(event, "action_id", None)
         if recorded is None:
-            kind: Kind = "pending" if self._is_pending(each.cause) else "new"
+            is_pending = topic != BATCHES.name and self._is_pending(
+                each.cause
+            )  # a batch waits for its size, not for us
+            kind: Kind = "pending" if is_pending else "new"
             return Difference(topic=topic, kind=kind, recorded_id=None, replayed_id=event.id, action_id=action_id)
         name = first_difference(recorded, event)
         return Difference(
