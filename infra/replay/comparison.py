@@ -107,7 +107,9 @@ class Comparison:
         if entry is not None and cause is not None:
             at = (cause.topic, cause.partition)
             self._reached[at] = max(self._reached[at], cause.offset)
-        if self._is_unrepeatable(getattr(event, "action_id", None)):
+        reason = self._history.unrepeatable.get(getattr(event, "action_id", None) or "")
+        if entry is None and reason is not None:
+            self._not_compared[reason] += 1
             return
         counts.replayed += 1
         if entry is not None and entry.digest == content_digest(record.headers, record.key or b"", record.value):
@@ -127,20 +129,19 @@ class Comparison:
         differences.sort(key=lambda each: (order.index(each.topic), KINDS.index(each.kind)))
         return Outcome(counts=self._counts, differences=tuple(differences), not_compared=dict(self._not_compared))
 
-    def _is_unrepeatable(self, action_id: str | None) -> bool:
-        return action_id in self._history.unrepeatable
-
     def _left(self) -> list[tuple[str, Entry]]:
         """Topic and entry of what was recorded and has no identical replayed record; counts the others."""
         unlike = {each.event_id for each in self._unlike}
         left: list[tuple[str, Entry]] = []
         for topic, entries in self._history.entries.items():
             for entry in entries.values():
-                if entry.id not in self._seen[topic] and self._is_unrepeatable(entry.action_id):
-                    self._not_compared[self._history.unrepeatable[str(entry.action_id)]] += 1
+                is_lost = entry.id not in self._seen[topic]
+                reason = self._history.unrepeatable.get(entry.action_id or "")
+                if is_lost and reason is not None:
+                    self._not_compared[reason] += 1
                     continue
                 self._counts[topic].recorded += 1
-                if entry.id not in self._seen[topic] or entry.id in unlike:
+                if is_lost or entry.id in unlike:
                     left.append((topic, entry))
         return left
 

@@ -108,9 +108,13 @@ def slot_of(event: Event) -> Slot:
             return (getattr(event, "action_id", event.id),)
 
 
-def read_history(read: Read, taken: Slice) -> History:
-    """What the log holds of a slice."""
-    history = History(unrepeatable=dict.fromkeys(taken.incomplete & taken.action_ids, NO_BASE))
+def read_history(read: Read, taken: Slice, max_open_age_s: float) -> History:
+    """What the log holds of a slice.
+
+    Args:    max_open_age_s: after this the processors forget a turn; what then follows it may have gone unnoticed.
+    """
+    history = History(unrepeatable=dict.fromkeys(taken.answered_after(int(max_open_age_s * 1000)), FORGOTTEN))
+    history.unrepeatable |= dict.fromkeys(taken.incomplete & taken.action_ids, NO_BASE)
     notes = _Notes()
     for record in read(DERIVED):
         end = (record.topic, record.partition)

@@ -39,7 +39,7 @@ def replay_log(
     tell(f"Replaying {len(taken.action_ids)} actions of {len(taken.conversations)} conversations")
     renderer = ChatRenderer(model_folder(settings, tell))
     assessors = _assessors(settings) if is_fresh else None
-    history = read_history(read, taken)
+    history = read_history(read, taken, settings.processors.max_open_age_s)
     written: list[Recorded] = []
     keep = written.append if out is not None else _drop
     comparison = asyncio.run(replay(taken, history, renderer, settings.processors, assessors, keep))

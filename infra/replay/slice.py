@@ -62,6 +62,18 @@ class Slice:
     incomplete: frozenset[str]  # actions whose prompt builds on one that is not in the log
     taken_ms: int  # what Kafka took later is left out everywhere
 
+    def answered_after(self, age_ms: int) -> set[str]:
+        """Actions with a next state that Kafka took so much later than themselves."""
+        taken_ms: dict[str, int] = {}
+        late = set()
+        for record in self.inputs:
+            if isinstance(record.event, ActionTaken):
+                taken_ms.setdefault(record.event.id, record.timestamp_ms)
+            elif isinstance(record.event, NextStateObserved):
+                since_ms = taken_ms.get(record.event.action_id, record.timestamp_ms)
+                late |= {record.event.action_id} if record.timestamp_ms - since_ms > age_ms else set()
+        return late
+
     def holds(self, record: Recorded) -> bool:
         """Whether a record belongs to it; one that cannot be read is nobody's, and belongs to the whole log only."""
         if record.timestamp_ms > self.taken_ms:

@@ -57,11 +57,12 @@ def replayed(
     selection: Selection | None = None,
     assessors: Assessors | None = None,
     observe: Callable[[Recorded], None] = lambda _: None,
+    max_open_age_s: float = 86_400.0,
 ) -> Outcome:
     """The outcome of a replay of these records."""
     read = reader(records)
     taken = read_slice(read, selection or Selection(), NEVER_MS)
-    history = read_history(read, taken)
+    history = read_history(read, taken, max_open_age_s)
     config = ProcessorsConfig(batch_size=2)
     return asyncio.run(run_replay(taken, history, LetterRenderer(), config, assessors, observe)).outcome(read)
 
