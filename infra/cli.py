@@ -118,12 +118,13 @@ def chat(settings: Settings) -> int:
 @click.argument("sql", required=False)
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+@click.option("--run", help="Ask what `rejudge` derived under this name, instead of the log.")
 @configured
-def query(settings: Settings, sql: str | None, form: str | None) -> int:
+def query(settings: Settings, sql: str | None, form: str | None, run: str | None) -> int:
     """Ask the log in SQL (DuckDB; the views are in streams/VIEWS.md). Without SQL: a prompt."""
     from infra.commands.query import answer, prompt
 
-    return prompt(settings, form or "table") if sql is None else answer(settings, sql, form or "table")
+    return prompt(settings, form or "table", run) if sql is None else answer(settings, sql, form or "table", run)
 
 
 @nextstate.command()

@@ -125,7 +125,7 @@ class ActionTaken(Event):
     sampling: Sampling
     response_ids: tuple[int, ...]  # [T]
     response_logprobs: tuple[float, ...]  # [T] nats, after temperature, before truncation
-    logprob_origin: str = "engine"  # or "scored:<policy>@<version>"
+    logprob_origin: str = "engine"  # or "scored:<policy>@<version>"; of another policy's: "engine:<policy>@<versions>"
     token_versions: tuple[VersionSpan, ...]
     finish_reason: FinishReason
 

@@ -47,6 +47,7 @@ class Turn:
     teachers: tuple[Response, ...]
     reward: float | None
     outcome: float | None
+    logprob_origin: str = "engine"
 
     @property
     def oldest_version(self) -> int:
@@ -155,6 +156,7 @@ def _turn(row: dict[str, Any]) -> Turn:
         teachers=tuple(teachers),
         reward=row["reward"].as_py(),
         outcome=row["outcome"].as_py(),
+        logprob_origin=row["logprob_origin"].as_py(),
     )
 
 

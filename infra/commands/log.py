@@ -15,8 +15,9 @@ from infra.prepare import runtime_home
 from infra.process import Process
 from infra.run_file import RunFile
 from infra.settings import Settings
-from schemas.errors import FatalError
+from schemas.errors import FatalError, SettingsError
 from streams.admin import wait_for_broker
+from streams.branches import branch_of, branches
 from streams.config import KafkaConfig
 
 BROKER_START_S = 60.0
@@ -63,3 +64,15 @@ def _revived(home: Home) -> Iterator[KafkaConfig]:
         yield config
     finally:
         process.stop()
+
+
+def existing_branch(config: KafkaConfig, run: str) -> KafkaConfig:
+    """The branch of a run (`nextstate rejudge --as RUN`).
+
+    Raises:  SettingsError: there is none.
+    """
+    branch, known = branch_of(config, run), branches(config)
+    if run not in known:
+        there = ", ".join(known) or "none yet"
+        raise SettingsError(f"There is no run {run!r}: make it with nextstate rejudge --as {run}; there are: {there}.")
+    return branch

@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from infra.commands.log import open_log
+from infra.commands.log import existing_branch, open_log
 from infra.settings import Settings
 from schemas.errors import RejectedError
 from streams.config import KafkaConfig
@@ -19,16 +19,18 @@ PROMPT = "nextstate> "
 CONTINUED = "      ...> "
 
 
-def answer(settings: Settings, sql: str, form: str) -> int:
-    """Prints the answer to one SELECT."""
-    with open_log(settings) as config:
+def answer(settings: Settings, sql: str, form: str, run: str | None = None) -> int:
+    """Prints the answer to one SELECT. Args: run: ask the branch of this run instead of the log."""
+    with open_log(settings) as log:
+        config = existing_branch(log, run) if run is not None else log
         print_result(_ask(config, sql), form)
     return 0
 
 
-def prompt(settings: Settings, form: str) -> int:
-    """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then."""
-    with open_log(settings) as config:
+def prompt(settings: Settings, form: str, run: str | None = None) -> int:
+    """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then. Args: as `answer`."""
+    with open_log(settings) as log:
+        config = existing_branch(log, run) if run is not None else log
         for sql in statements():
             try:
                 print_result(_ask(config, sql), form)

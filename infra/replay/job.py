@@ -38,7 +38,7 @@ def replay_log(
     taken = read_slice(read, selection, now_ms())
     tell(f"Replaying {len(taken.action_ids)} actions of {len(taken.conversations)} conversations")
     renderer = ChatRenderer(model_folder(settings, tell))
-    assessors = _assessors(settings) if is_fresh else None
+    assessors = assessors_of(settings) if is_fresh else None
     history = read_history(read, taken, settings.processors.max_open_age_s)
     written: list[Recorded] = []
     keep = written.append if out is not None else _drop
@@ -53,7 +53,11 @@ def replay_log(
     )
 
 
-def _assessors(settings: Settings) -> Assessors:
+def assessors_of(settings: Settings) -> Assessors:
+    """The settings' judge and hint extractor.
+
+    Raises:  SettingsError: an llm without url or model; MissingRuntimeError: no sentence embedder.
+    """
     judge = make_judge(settings.judge, runtime_home(settings).judge)
     return Assessors(judge=judge, extractor=make_extractor(settings.hints))
 

@@ -107,9 +107,10 @@ class Clock:
 class FreshPacking:
     """Packs once all samples are there, because a range is one of consecutive offsets."""
 
-    def __init__(self, stage: PackStage, clock: Clock) -> None:
+    def __init__(self, stage: PackStage, clock: Clock, rest_s: float) -> None:
         self._stage = stage
         self._clock = clock
+        self._rest_s = rest_s  # how long the stack runs on after the last sample
         self._records: dict[tuple[str, int, int], Recorded] = {}
 
     async def handle(self, records: Sequence[Recorded]) -> Sequence[Recorded]:
@@ -127,3 +128,5 @@ class FreshPacking:
             self._clock.advance([record])
             await self._stage.handle(())  # first what was overdue by then
             await self._stage.handle([record])
+        self._clock.time_ms += int(self._rest_s * 1000) + 1
+        await self._stage.handle(())

@@ -108,10 +108,13 @@ async def replay(  # noqa: PLR0917 - one job, all its needs
     config: ProcessorsConfig,
     assessors: Assessors | None = None,
     observe: Observe = lambda _: None,
+    *,
+    seals_rest: bool = False,
 ) -> Comparison:
     """Derive everything from a slice again.
 
-    Args:    assessors: None: everybody judges as was recorded; observe: sees each record as it is written.
+    Args:    assessors: None: everybody judges as was recorded; observe: sees each record as it is written; seals_rest:
+             whether samples that fill no batch, judged afresh, become one all the same, as after a long wait.
     """
     clock, comparison = Clock(), Comparison(history)
     log = ReplayLog(history, clock, comparison, observe)
@@ -124,7 +127,8 @@ async def replay(  # noqa: PLR0917 - one job, all its needs
         packing = RecordedPacking(history.batches, log)
     else:
         assessment = AssessStage(patient, assessors.judge, assessors.extractor, log, nothing_recorded, clock=clock)
-        packing = FreshPacking(PackStage(patient, log, nothing_recorded, clock=clock), clock)
+        rest_s = config.seal_after_s if seals_rest else 0.0
+        packing = FreshPacking(PackStage(patient, log, nothing_recorded, clock=clock), clock, rest_s)
     stages = {_BY_TURN: turns, (TRANSITIONS,): assessment, (SAMPLES,): packing}
     inputs = in_order([*taken.inputs, *history.unreadable])
     for start in range(0, len(inputs), INPUTS_AT_ONCE):
