@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 from infra.rejudge.agreement import Agreement, agreement_of
 from infra.rejudge.relabel import PRODUCER, for_policy
-from infra.replay.history import History, Pair, read_history
+from infra.replay.history import History, Pair, read_recorded
 from infra.replay.judging import pair_of
 from infra.replay.run import Assessors, replay
-from infra.replay.slice import Read, Selection, read_slice
+from infra.replay.slice import Read, Selection
 from processors.config import ProcessorsConfig
 from processors.ports import Renderer
-from schemas.clock import now_ms
 from schemas.errors import FatalError
 from schemas.events import HintExtracted, RunConfigured, TransitionJoined, VerdictReached
 from streams.admin import create_topics
@@ -54,8 +53,7 @@ def rejudge(
     Args:    policy: whose history it becomes; config: how samples become batches.
     Raises:  EmptySliceError: the selection fits nothing.
     """
-    taken = read_slice(read, selection, now_ms())
-    old = read_history(read, taken, config.max_open_age_s)
+    taken, old = read_recorded(read, selection, config.max_open_age_s)
     inputs = for_policy(taken.inputs, policy)
     derived: list[Recorded] = []
     relabelled = replace(taken, inputs=tuple(inputs))

@@ -10,7 +10,7 @@ Consumes every topic that processors write, once; produces a `History`.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from infra.replay.slice import Read, Slice
+from infra.replay.slice import Read, Selection, Slice, choose, take
 from processors import assess, build, join, pack
 from processors.turns import accounts_for_forgotten
 from schemas.events import (
@@ -29,9 +29,9 @@ from streams.topics import BATCHES, HINTS, REJECTIONS, SAMPLES, SKIPS, TRANSITIO
 DERIVED = (TRANSITIONS, VERDICTS, HINTS, SAMPLES, SKIPS, REJECTIONS, BATCHES)
 STAGES = {join.STAGE, assess.STAGE, build.STAGE, pack.STAGE, "emit"}
 
-NO_ACTION = "its action is no longer in the log"
-NO_BASE = "its prompt builds on an action that is no longer in the log"
-NO_NEXT_STATE = "its next state is no longer in the log"
+NO_ACTION = "its action is not in the log any more"
+NO_BASE = "its prompt builds on an action that is not in the log any more"
+NO_NEXT_STATE = "its next state is not in the log any more"
 FORGOTTEN = "the processors had forgotten the turn (processors.max_open_age_s, processors.max_open_bytes)"
 NOT_OURS = "written by other components than the processors"
 PARTLY_OUTSIDE = "batches that hold samples of other conversations, or of turns that cannot be replayed"
@@ -63,7 +63,7 @@ class Judged:
 
 @dataclass(slots=True, kw_only=True)
 class History:
-    """What was derived from a slice. Make it with `read_history`."""
+    """What was derived from a slice. Empty: nothing was; `read_recorded` makes any other."""
 
     entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {topic.name: {} for topic in DERIVED})
     judged: dict[Pair, Judged] = field(default_factory=dict)
@@ -91,6 +91,16 @@ class History:
         )
         if self.entries[record.topic].setdefault(event.id, entry) is entry:
             self._by_slot.setdefault((record.topic, entry.slot), entry)
+            if isinstance(event, BatchSealed):
+                self.batches.append(event)
+
+    def leave_out_partial_batches(self, taken: Slice) -> None:
+        """Forget the batches that the slice alone cannot fill again."""
+        repeatable = taken.action_ids - self.unrepeatable.keys()
+        for batch in [batch for batch in self.batches if not repeatable.issuperset(batch.action_ids)]:
+            self.left_out[PARTLY_OUTSIDE] += 1
+            del self.entries[BATCHES.name][batch.id]
+        self.batches = [batch for batch in self.batches if batch.id in self.entries[BATCHES.name]]
 
 
 def slot_of(event: Event) -> Slot:
@@ -108,13 +118,24 @@ def slot_of(event: Event) -> Slot:
             return (getattr(event, "action_id", event.id),)
 
 
-def read_history(read: Read, taken: Slice, max_open_age_s: float) -> History:
-    """What the log holds of a slice.
+def read_recorded(read: Read, selection: Selection, max_open_age_s: float) -> tuple[Slice, History]:
+    """A slice of the log, and what was derived from it.
 
+    The inputs are read last: a running stack may add to them meanwhile, and what it then derives is pending. Read the
+    other way round, it would have been derived from nothing.
     Args:    max_open_age_s: after this the processors forget a turn; what then follows it may have gone unnoticed.
+    Raises:  EmptySliceError: the selection fits nothing.
     """
-    history = History(unrepeatable=dict.fromkeys(taken.answered_after(int(max_open_age_s * 1000)), FORGOTTEN))
-    history.unrepeatable |= dict.fromkeys(taken.incomplete & taken.action_ids, NO_BASE)
+    chosen = choose(read, selection)
+    history = _read_history(read, chosen)
+    taken = take(read, chosen)
+    history.unrepeatable |= dict.fromkeys(taken.answered_after(int(max_open_age_s * 1000)), FORGOTTEN)
+    history.leave_out_partial_batches(taken)
+    return taken, history
+
+
+def _read_history(read: Read, taken: Slice) -> History:
+    history = History(unrepeatable=dict.fromkeys(taken.incomplete, NO_BASE))
     notes = _Notes()
     for record in read(DERIVED):
         end = (record.topic, record.partition)
@@ -122,10 +143,10 @@ def read_history(read: Read, taken: Slice, max_open_age_s: float) -> History:
         if record.event is None:
             if taken.holds(record):
                 history.unreadable.append(record)
-        elif record.timestamp_ms <= taken.taken_ms and _is_about(taken, record.event, history):
+        elif _is_about(taken, record.event, history):
             _note(history, notes, taken, record.event)
             history.add(record, record.event)
-    _settle(history, notes, taken)
+    history.judged = notes.judged()
     return history
 
 
@@ -136,13 +157,20 @@ class _Notes:
     pairs: dict[str, Pair] = field(default_factory=dict)  # by transition id
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)  # by transition id; the first one counts
     hints: dict[str, HintExtracted] = field(default_factory=dict)
-    batches: dict[str, BatchSealed] = field(default_factory=dict)
+
+    def judged(self) -> dict[Pair, Judged]:
+        """What is known by transitions' ids, by what they pair."""
+        return {
+            self.pairs[key]: Judged(verdict=verdict, hint=self.hints.get(key))
+            for key, verdict in reversed(self.verdicts.items())  # the first one counts here, too
+            if key in self.pairs
+        }
 
 
 def _is_about(taken: Slice, event: Event, history: History) -> bool:
     """Whether the processors derived it from this slice; counts what is of the slice but not of theirs."""
     if isinstance(event, BatchSealed):
-        return any(action_id in taken.action_ids for action_id in event.action_ids)
+        return taken.is_everything or not taken.action_ids.isdisjoint(event.action_ids)
     if not (taken.is_everything or event.conversation_id in taken.conversations):
         return False
     if isinstance(event, TurnSkipped | EventRejected) and event.stage not in STAGES:
@@ -163,22 +191,6 @@ def _note(history: History, notes: _Notes, taken: Slice, event: Event) -> None:
             notes.hints.setdefault(event.transition_id, event)
         case TurnSkipped() if accounts_for_forgotten(event):
             history.unrepeatable[event.action_id] = FORGOTTEN
-        case BatchSealed():
-            notes.batches.setdefault(event.id, event)
     action_id = getattr(event, "action_id", None)
     if action_id is not None and action_id not in taken.action_ids:
         history.unrepeatable[action_id] = NO_ACTION
-
-
-def _settle(history: History, notes: _Notes, taken: Slice) -> None:
-    for transition_id, verdict in notes.verdicts.items():
-        if transition_id in notes.pairs:
-            judged = Judged(verdict=verdict, hint=notes.hints.get(transition_id))
-            history.judged.setdefault(notes.pairs[transition_id], judged)
-    repeatable = taken.action_ids - history.unrepeatable.keys()
-    for batch in notes.batches.values():
-        if repeatable.issuperset(batch.action_ids):
-            history.batches.append(batch)
-        else:
-            history.left_out[PARTLY_OUTSIDE] += 1
-            del history.entries[BATCHES.name][batch.id]

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 
 from infra.prepare import Report as Tell
 from infra.prepare import model_folder, runtime_home
-from infra.replay.history import DERIVED, read_history
+from infra.replay.history import DERIVED, read_recorded
 from infra.replay.report import Report
 from infra.replay.run import Assessors, replay
 from infra.replay.runs import note_on_template, notes_on_runs
-from infra.replay.slice import Read, Selection, read_slice
+from infra.replay.slice import Read, Selection
 from infra.settings import Settings
-from schemas.clock import now_ms
 from schemas.errors import RejectedError
 from serving.judges.factory import make_extractor, make_judge
 from serving.rendering import ChatRenderer
@@ -35,11 +34,10 @@ def replay_log(
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RejectedError(f"--out {out} is not an empty folder: name a new one.")
-    taken = read_slice(read, selection, now_ms())
+    taken, history = read_recorded(read, selection, settings.processors.max_open_age_s)
     tell(f"Replaying {len(taken.action_ids)} actions of {len(taken.conversations)} conversations")
     renderer = ChatRenderer(model_folder(settings, tell))
     assessors = assessors_of(settings) if is_fresh else None
-    history = read_history(read, taken, settings.processors.max_open_age_s)
     written: list[Recorded] = []
     keep = written.append if out is not None else _drop
     comparison = asyncio.run(replay(taken, history, renderer, settings.processors, assessors, keep))

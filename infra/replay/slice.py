@@ -1,9 +1,9 @@
-"""`read_slice`: which recorded actions and next states are replayed, closed over what they depend on.
+"""`choose`: which recorded actions and next states are replayed, closed over what they depend on.
 
 A conversation is taken whole, because a turn depends on those before it; so is every conversation that holds a prompt
 base of one that is taken.
 
-Consumes `actions` and `next-states` twice: once to choose, once to keep what was chosen; produces a `Slice`.
+Consumes `actions` and `next-states` twice: once to choose, once to take what was chosen; produces a `Slice`.
 """
 
 from collections import defaultdict
@@ -55,12 +55,11 @@ class Slice:
     """What is replayed, and which of it cannot be."""
 
     is_everything: bool
-    inputs: tuple[Recorded, ...]  # as stages get them: oldest first, a partition's in their order
     conversations: frozenset[str]
     action_ids: frozenset[str]
     next_state_ids: frozenset[str]
-    incomplete: frozenset[str]  # actions whose prompt builds on one that is not in the log
-    taken_ms: int  # what Kafka took later is left out everywhere
+    incomplete: frozenset[str]  # of these actions, those whose prompt builds on one that is not in the log
+    inputs: tuple[Recorded, ...] = ()  # as stages get them: oldest first, a partition's in their order; see `take`
 
     def answered_after(self, age_ms: int) -> set[str]:
         """Actions with a next state that Kafka took so much later than themselves."""
@@ -76,16 +75,15 @@ class Slice:
 
     def holds(self, record: Recorded) -> bool:
         """Whether a record belongs to it; one that cannot be read is nobody's, and belongs to the whole log only."""
-        if record.timestamp_ms > self.taken_ms:
-            return False
         return self.is_everything if record.event is None else record.event.conversation_id in self.conversations
 
 
 @dataclass(slots=True)
 class _Chosen:
-    """The first pass: where each action is, and what its prompt builds on."""
+    """The first pass: where everything is, and what prompts build on."""
 
     homes: dict[str, str] = field(default_factory=dict)  # action id -> conversation
+    followed: dict[str, str] = field(default_factory=dict)  # next state id -> conversation
     bases: dict[str, str] = field(default_factory=dict)  # action id -> base action id, where it has one
     conversations: set[str] = field(default_factory=set)
 
@@ -101,9 +99,16 @@ class _Chosen:
             self.conversations |= new
             open_ends += new
 
-    def incomplete(self) -> frozenset[str]:
-        """Actions whose chain of prompt bases leads out of the log."""
-        return frozenset(action_id for action_id in self.bases if self._end(action_id) not in self.homes)
+    def as_slice(self, selection: Selection) -> Slice:
+        """What was chosen."""
+        action_ids = frozenset(key for key, home in self.homes.items() if home in self.conversations)
+        return Slice(
+            is_everything=selection.is_everything,
+            conversations=frozenset(self.conversations),
+            action_ids=action_ids,
+            next_state_ids=frozenset(key for key, home in self.followed.items() if home in self.conversations),
+            incomplete=frozenset(key for key in action_ids if self._end(key) not in self.homes),
+        )
 
     def _end(self, action_id: str) -> str:
         seen = {action_id}
@@ -113,30 +118,31 @@ class _Chosen:
         return action_id
 
 
-def read_slice(read: Read, selection: Selection, taken_ms: int) -> Slice:
-    """The slice that a selection names.
+def choose(read: Read, selection: Selection) -> Slice:
+    """The slice that a selection names, without its inputs.
 
-    Args:    taken_ms: records that Kafka took later (epoch) are left out: the log may grow while it is read.
     Raises:  EmptySliceError: nothing fits, or not of each conversation that was named.
     """
-    chosen = _choose(read, selection)
-    found = Slice(
-        is_everything=selection.is_everything,
-        inputs=(),
-        conversations=frozenset(chosen.conversations),
-        action_ids=frozenset(),
-        next_state_ids=frozenset(),
-        incomplete=chosen.incomplete(),
-        taken_ms=taken_ms,
-    )
-    inputs = in_order([record for record in read(_RECORDED) if found.holds(record)])
-    events = [record.event for record in inputs]
-    return replace(
-        found,
-        inputs=tuple(inputs),
-        action_ids=frozenset(event.id for event in events if isinstance(event, ActionTaken)),
-        next_state_ids=frozenset(event.id for event in events if isinstance(event, NextStateObserved)),
-    )
+    chosen = _Chosen()
+    for record in read(_RECORDED):
+        event = record.event
+        if isinstance(event, ActionTaken) and event.id not in chosen.homes:  # the first record of an id wins
+            chosen.homes[event.id] = event.conversation_id
+            if event.base_action_id is not None:
+                chosen.bases[event.id] = event.base_action_id
+        elif isinstance(event, NextStateObserved):
+            chosen.followed[event.id] = event.conversation_id
+        if event is not None and selection.holds(event):
+            chosen.conversations.add(event.conversation_id)
+    if not chosen.conversations or selection.conversations - chosen.conversations:
+        raise EmptySliceError(_nothing_fits(selection, chosen.conversations))
+    chosen.close()
+    return chosen.as_slice(selection)
+
+
+def take(read: Read, chosen: Slice) -> Slice:
+    """The slice with its inputs, in memory."""
+    return replace(chosen, inputs=tuple(in_order([record for record in read(_RECORDED) if chosen.holds(record)])))
 
 
 def in_order(records: Sequence[Recorded]) -> list[Recorded]:
@@ -147,22 +153,6 @@ def in_order(records: Sequence[Recorded]) -> list[Recorded]:
         place = (record.topic, record.partition)
         times[*place, record.offset] = latest[place] = max(latest[place], record.timestamp_ms)
     return sorted(records, key=lambda each: (times[each.topic, each.partition, each.offset], each.topic, each.offset))
-
-
-def _choose(read: Read, selection: Selection) -> _Chosen:
-    chosen = _Chosen()
-    for record in read(_RECORDED):
-        event = record.event
-        if isinstance(event, ActionTaken) and event.id not in chosen.homes:  # the first record of an id wins
-            chosen.homes[event.id] = event.conversation_id
-            if event.base_action_id is not None:
-                chosen.bases[event.id] = event.base_action_id
-        if event is not None and selection.holds(event):
-            chosen.conversations.add(event.conversation_id)
-    if not chosen.conversations or selection.conversations - chosen.conversations:
-        raise EmptySliceError(_nothing_fits(selection, chosen.conversations))
-    chosen.close()
-    return chosen
 
 
 def _nothing_fits(selection: Selection, found: Set[str]) -> str:

@@ -9,11 +9,10 @@ from test_processors import feed, num_ids, processors, until
 
 from infra.commands.replay import reader
 from infra.replay.comparison import Outcome
-from infra.replay.history import read_history
+from infra.replay.history import read_recorded
 from infra.replay.run import replay
-from infra.replay.slice import Read, Selection, read_slice
+from infra.replay.slice import Read, Selection
 from processors.config import ProcessorsConfig
-from schemas.clock import now_ms
 from schemas.events import SampleBuilt
 from streams.codec import encode
 from streams.topics import BATCHES, SAMPLES, SKIPS, VERDICTS
@@ -25,8 +24,7 @@ NUM_TURNS = 60  # three of five make a sample
 
 def replayed(read: Read) -> Outcome:
     config = ProcessorsConfig()
-    taken = read_slice(read, Selection(), now_ms())
-    history = read_history(read, taken, config.max_open_age_s)
+    taken, history = read_recorded(read, Selection(), config.max_open_age_s)
     return asyncio.run(replay(taken, history, LetterRenderer(), config)).outcome(read)
 
 

@@ -7,17 +7,15 @@ from dataclasses import replace
 from processor_world import EchoExtractor, EchoJudge, LetterRenderer, World, action, next_state, resolved, user
 
 from infra.replay.comparison import Outcome
-from infra.replay.history import read_history
+from infra.replay.history import read_recorded
 from infra.replay.run import Assessors
 from infra.replay.run import replay as run_replay
-from infra.replay.slice import Read, Selection, read_slice
+from infra.replay.slice import Read, Selection
 from processors.config import ProcessorsConfig
 from schemas.events import Event
 from streams.memory import MemoryLog
 from streams.recorded import Recorded
 from streams.topics import BATCHES, BY_NAME
-
-NEVER_MS = 2**62
 
 
 def lived(*conversations: Sequence[str | None], config: ProcessorsConfig | None = None, **fields: object) -> World:
@@ -61,8 +59,7 @@ def replayed(
 ) -> Outcome:
     """The outcome of a replay of these records."""
     read = reader(records)
-    taken = read_slice(read, selection or Selection(), NEVER_MS)
-    history = read_history(read, taken, max_open_age_s)
+    taken, history = read_recorded(read, selection or Selection(), max_open_age_s)
     config = ProcessorsConfig(batch_size=2)
     return asyncio.run(run_replay(taken, history, LetterRenderer(), config, assessors, observe)).outcome(read)
 

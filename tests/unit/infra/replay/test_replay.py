@@ -205,7 +205,7 @@ def test_turns_that_were_forgotten_are_named():
     asyncio.run(world.settle())
     outcome = replayed(records_of(world.log))
     assert outcome.is_identical
-    assert outcome.not_compared[FORGOTTEN] == 1
+    assert outcome.not_compared == {FORGOTTEN: 2}  # its skip, and the transition that a better memory would have made
 
 
 def test_a_branch_that_came_when_its_turn_may_have_been_forgotten_is_named():
@@ -217,7 +217,7 @@ def test_a_branch_that_came_when_its_turn_may_have_been_forgotten_is_named():
     asyncio.run(world.settle())
     outcome = replayed(records_of(world.log), max_open_age_s=60)
     assert outcome.is_identical
-    assert outcome.not_compared == {FORGOTTEN: 1}  # the branch, which today's processors would have remembered
+    assert outcome.not_compared == {FORGOTTEN: 1, PARTLY_OUTSIDE: 1}  # the branch, which had been forgotten; a batch
     assert outcome.counts["samples"].identical == 2
 
 
