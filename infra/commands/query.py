@@ -14,34 +14,42 @@ from infra.settings import Settings
 from schemas.errors import RejectedError
 from streams.config import KafkaConfig
 from streams.query import LogQuery, QueryResult, kafka_source, topics_of
+from streams.rejudged import branch_source
 
 PROMPT = "nextstate> "
 CONTINUED = "      ...> "
 
 
 def answer(settings: Settings, sql: str, form: str, run: str | None = None) -> int:
-    """Prints the answer to one SELECT. Args: run: ask the branch of this run instead of the log."""
-    with open_log(settings) as log:
-        config = existing_branch(log, run) if run is not None else log
-        print_result(_ask(config, sql), form)
+    """Prints the answer to one SELECT. Args: run: asks what this run derived, instead of the log."""
+    with open_log(settings) as config:
+        print_result(_ask(config, sql, _known(config, run)), form)
     return 0
 
 
 def prompt(settings: Settings, form: str, run: str | None = None) -> int:
     """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then. Args: as `answer`."""
-    with open_log(settings) as log:
-        config = existing_branch(log, run) if run is not None else log
+    with open_log(settings) as config:
+        known = _known(config, run)
         for sql in statements():
             try:
-                print_result(_ask(config, sql), form)
+                print_result(_ask(config, sql, known), form)
             except RejectedError as error:
                 click.echo(str(error), err=True)
     return 0
 
 
-def _ask(config: KafkaConfig, sql: str) -> QueryResult:
+def _known(config: KafkaConfig, run: str | None) -> str | None:
+    if run is not None:
+        existing_branch(config, run)
+    return run
+
+
+def _ask(config: KafkaConfig, sql: str, run: str | None) -> QueryResult:
     """Reads only what the question is about: samples and batches hold whole prompts."""
-    return LogQuery(config, [kafka_source(config, topics_of(sql))]).sql(sql)
+    topics = topics_of(sql)
+    source = kafka_source(config, topics) if run is None else branch_source(config, run, topics)
+    return LogQuery(config, [source]).sql(sql)
 
 
 def statements() -> Iterator[str]:

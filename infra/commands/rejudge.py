@@ -35,19 +35,18 @@ def show_rejudge(
     Args:    judge, hints: a kind, or "settings" for the one that is configured.
     """
     asked = _with_policy(_with_judge(settings, judge, hints), run)
-    assessors = assessors_of(asked)
-    renderer = ChatRenderer(model_folder(asked, report))
     with open_log(settings) as config:
         branch = branch_of(config, run)
         if run in branches(config):
             raise SettingsError(f"There is a run {run!r} already: choose another name (--as).")
+        assessors = assessors_of(asked)
         report(f"Judging with {assessors.judge.name} {assessors.judge.version}")
         found = rejudge(
             reader(config),
             selection,
             policy=asked.policy,
             assessors=assessors,
-            renderer=renderer,
+            renderer=ChatRenderer(model_folder(asked, report)),
             config=asked.processors,
         )
         asyncio.run(write_branch(branch, found, run_configured(asked)))

@@ -54,6 +54,8 @@ def test_version_is_the_packages(tmp_path: Path) -> None:
         (("lineage", "x"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("replay",), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("replay", "--since", "noon"), "write 2026-01-31, or 2026-01-31T12:00:00 (UTC).\n"),
+        (("rejudge", "--as", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
+        (("train", "--from", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("judge", "none.jsonl"), "name an existing JSONL file.\n"),
         (("status", "--config", "none.toml"), "name an existing file with --config.\n"),
         (("status", "--set", "broker.port=65536"), "should be less than or equal to 65535; change it.\n"),
