@@ -23,6 +23,8 @@ from streams.columns import view_name
 from streams.recorded import Recorded
 from streams.tables import tables
 
+_PACKED_APART = ("Batches are packed from this slice alone, so they hold other samples than the recorded ones.",)
+
 
 def replay_log(
     read: Read, settings: Settings, selection: Selection, *, is_fresh: bool, out: Path | None, tell: Tell
@@ -46,7 +48,11 @@ def replay_log(
     return Report(
         taken=taken,
         is_fresh=is_fresh,
-        notes=(*notes_on_runs(read, taken, settings), *note_on_template(taken, renderer.template_digest)),
+        notes=(
+            *notes_on_runs(read, taken, settings),
+            *note_on_template(taken, renderer.template_digest),
+            *(_PACKED_APART if is_fresh and not taken.is_everything else ()),
+        ),
         outcome=comparison.outcome(read),
     )
 

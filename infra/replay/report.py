@@ -80,8 +80,10 @@ def _table(outcome: Outcome) -> Iterator[str]:
 def _conclusion(outcome: Outcome) -> str:
     num_pending = sum(counts.kinds["pending"] for counts in outcome.counts.values())
     pending = f" ({num_pending} more are pending: not derived yet when the log ended.)" if num_pending else ""
+    num_identical = sum(counts.identical for counts in outcome.counts.values())
+    if outcome.is_identical and not num_identical:
+        return f"Nothing that was recorded can be compared.{pending}"
     if outcome.is_identical:
-        num_identical = sum(counts.identical for counts in outcome.counts.values())
         return f"Identical: all {num_identical} derived records, ids and values, byte for byte.{pending}"
     num_differences = len(outcome.differences) - num_pending
     return f"Different: {num_differences} derived records.{pending}"

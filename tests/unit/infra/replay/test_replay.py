@@ -240,6 +240,19 @@ def test_records_that_cannot_be_read_are_rejected_again_at_their_places():
     assert outcome.counts["rejections"].identical == 6
 
 
+def test_a_rejection_does_not_depend_on_which_topic_was_read_first():
+    world = lived()
+    taken = action("a-1", template_digest="of another model")  # so that its hint cannot be rendered
+    world.log.append(next_state("a-1", HINTED))
+    world.wait(5)
+    world.log.append(taken)
+    asyncio.run(world.deliver(ACTIONS, 1))  # a replay goes by time, and reads the next state first
+    asyncio.run(world.settle())
+    outcome = replayed(records_of(world.log))
+    assert outcome.counts["rejections"].identical == 1
+    assert outcome.is_identical
+
+
 def test_an_end_that_a_real_next_state_supersedes_replays_alike():
     world = lived((None,))
     world.log.append(ended("c-0/0", conversation_id="c-0"))
