@@ -6,6 +6,7 @@ import click
 import orjson
 
 from infra.commands.log import existing_branch, open_log
+from infra.home import Home
 from infra.prepare import model_folder
 from infra.rejudge.train import Trained, policy_of, train_branch
 from infra.settings import Settings
@@ -23,7 +24,7 @@ def show_train(settings: Settings, *, run: str, print_json: bool, report: Callab
             settings.trainer,
             model_path=model_folder(settings, report),
             home=settings.home,
-            heartbeat=settings.home / "heartbeats" / f"train-{run}",
+            heartbeat=Home(settings.home).heartbeats / f"train-{run}",
         )
     click.echo(_as_json(trained, run) if print_json else _as_text(trained))
     return 0

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
-from infra.replay.history import DERIVED, Entry, History, Slot, slot_of
+from infra.replay.history import DERIVED, EXPIRED, Entry, History, Slot, slot_of
 from infra.replay.slice import Read
+from infra.replay.spans import Partition
 from schemas.events import Event
 from streams.recorded import Recorded
 from streams.stamp import content_digest
@@ -28,8 +29,6 @@ from streams.topics import BATCHES, BY_NAME
 Kind = Literal["other value", "other id", "missing", "new", "pending"]
 KINDS: tuple[Kind, ...] = ("other value", "other id", "missing", "new", "pending")
 BYTES = "bytes"  # the field that is named where all fields are equal and only their form differs
-
-_Partition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ class Comparison:
         self._counts = {topic.name: Counts() for topic in DERIVED}
         self._unlike: list[_Replayed] = []
         self._not_compared = Counter(history.left_out)
-        self._reached: defaultdict[_Partition, int] = defaultdict(lambda: -1)
+        self._reached: defaultdict[Partition, int] = defaultdict(lambda: -1)
 
     def see(self, record: Recorded, cause: Recorded | None) -> None:
         """Take a replayed record; the first of an id counts, as it does in the log."""
@@ -107,8 +106,7 @@ class Comparison:
         if entry is not None and cause is not None:
             at = (cause.topic, cause.partition)
             self._reached[at] = max(self._reached[at], cause.offset)
-        reason = self._history.unrepeatable.get(getattr(event, "action_id", None) or "")
-        if entry is None and reason is not None:
+        if entry is None and (reason := self._why_not(record, cause)) is not None:
             self._not_compared[reason] += 1
             return
         counts.replayed += 1
@@ -116,6 +114,14 @@ class Comparison:
             counts.identical += 1
         else:
             self._unlike.append(_Replayed(replace(record, value=b""), cause))  # its event says it all
+
+    def _why_not(self, record: Recorded, cause: Recorded | None) -> str | None:
+        """Why a record that has no counterpart need not have one."""
+        reason = self._history.unrepeatable.get(getattr(record.event, "action_id", None) or "")
+        if reason is not None or cause is None:
+            return reason
+        has_left = self._history.spans.had((record.topic, record.partition), cause.timestamp_ms)
+        return EXPIRED if has_left else None
 
     def outcome(self, read: Read) -> Outcome:
         """The result, once all is replayed. Args: read: where the recorded events are."""

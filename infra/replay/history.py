@@ -11,10 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from infra.replay.slice import Read, Selection, Slice, choose, take
+from infra.replay.spans import Spans
 from processors import assess, build, join, pack
 from processors.turns import accounts_for_forgotten
 from schemas.events import (
     BatchSealed,
+    CheckpointPublished,
     Event,
     EventRejected,
     HintExtracted,
@@ -24,7 +26,7 @@ from schemas.events import (
 )
 from streams.recorded import Recorded
 from streams.stamp import content_digest
-from streams.topics import BATCHES, HINTS, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
+from streams.topics import BATCHES, CHECKPOINTS, HINTS, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
 
 DERIVED = (TRANSITIONS, VERDICTS, HINTS, SAMPLES, SKIPS, REJECTIONS, BATCHES)
 STAGES = {join.STAGE, assess.STAGE, build.STAGE, pack.STAGE, "emit"}
@@ -34,6 +36,7 @@ NO_BASE = "its prompt builds on an action that is not in the log any more"
 NO_NEXT_STATE = "its next state is not in the log any more"
 FORGOTTEN = "the processors had forgotten the turn (processors.max_open_age_s, processors.max_open_bytes)"
 NOT_OURS = "written by other components than the processors"
+EXPIRED = "what they were then has left the log (samples and batches are kept for two days, other topics for a week)"
 PARTLY_OUTSIDE = "batches that hold samples of other conversations, or of turns that cannot be replayed"
 
 Slot = tuple[object, ...]
@@ -69,7 +72,7 @@ class History:
     judged: dict[Pair, Judged] = field(default_factory=dict)
     batches: list[BatchSealed] = field(default_factory=list)  # those of which the slice holds every sample
     unreadable: list[Recorded] = field(default_factory=list)  # in topics that stages read
-    ends: Counter[tuple[str, int]] = field(default_factory=Counter)  # offset behind the last record, per partition
+    spans: Spans = field(default_factory=Spans)
     unrepeatable: dict[str, str] = field(default_factory=dict)  # action id -> why its turn cannot be derived again
     left_out: Counter[str] = field(default_factory=Counter)  # records, by why they are not compared
     _by_slot: dict[tuple[str, Slot], Entry] = field(default_factory=dict)
@@ -97,9 +100,11 @@ class History:
     def leave_out_partial_batches(self, taken: Slice) -> None:
         """Forget the batches that the slice alone cannot fill again."""
         repeatable = taken.action_ids - self.unrepeatable.keys()
-        for batch in [batch for batch in self.batches if not repeatable.issuperset(batch.action_ids)]:
-            self.left_out[PARTLY_OUTSIDE] += 1
-            del self.entries[BATCHES.name][batch.id]
+        for batch in self.batches:
+            has_samples = self.spans.has((SAMPLES.name, batch.samples_partition), batch.first_offset)
+            if not has_samples or not repeatable.issuperset(batch.action_ids):
+                self.left_out[PARTLY_OUTSIDE if has_samples else EXPIRED] += 1
+                del self.entries[BATCHES.name][batch.id]
         self.batches = [batch for batch in self.batches if batch.id in self.entries[BATCHES.name]]
 
 
@@ -137,10 +142,13 @@ def read_recorded(read: Read, selection: Selection, max_open_age_s: float) -> tu
 def _read_history(read: Read, taken: Slice) -> History:
     history = History(unrepeatable=dict.fromkeys(taken.incomplete, NO_BASE))
     notes = _Notes()
-    for record in read(DERIVED):
-        end = (record.topic, record.partition)
-        history.ends[end] = max(history.ends[end], record.offset + 1)
-        if record.event is None:
+    for record in read((*DERIVED, CHECKPOINTS)):
+        history.spans.add(record)
+        if isinstance(record.event, CheckpointPublished):
+            history.spans.add_checkpoint(record.event)
+        elif record.topic == CHECKPOINTS.name:
+            continue  # unreadable: no stage of the processors reads it
+        elif record.event is None:
             if taken.holds(record):
                 history.unreadable.append(record)
         elif _is_about(taken, record.event, history):

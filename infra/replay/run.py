@@ -64,7 +64,7 @@ class ReplayLog:
         self._clock = clock
         self._comparison = comparison
         self._observe = observe
-        self._ends = history.ends.copy()
+        self._ends = history.spans.ends.copy()
         self._waiting: defaultdict[str, list[Recorded]] = defaultdict(list)
 
     async def emit(self, emissions: Sequence[Emission]) -> None:

@@ -4,15 +4,17 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from example_events import EXAMPLES
 from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, ended, next_state, user
 from replay_world import altered, echoes, lived, records_of, replayed, talk
 
-from infra.replay.history import FORGOTTEN, NO_ACTION, NO_BASE, NO_NEXT_STATE, NOT_OURS, PARTLY_OUTSIDE
+from infra.replay.history import EXPIRED, FORGOTTEN, NO_ACTION, NO_BASE, NO_NEXT_STATE, NOT_OURS, PARTLY_OUTSIDE
 from infra.replay.run import Assessors
 from infra.replay.slice import EmptySliceError, Selection
 from processors.config import ProcessorsConfig
 from processors.join import skip
 from processors.ports import Judgement
+from schemas.events import CheckpointPublished
 from streams.topics import ACTIONS, BATCHES, HINTS, NEXT_STATES, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
 
 REPLIES = (GOOD, BAD, UNRELATED, UNSURE, HINTED, None)
@@ -95,8 +97,8 @@ def test_a_recorded_event_that_nothing_leads_to_is_missing_and_one_that_was_drop
     world.log.append(stray)
     extra = [replace(record, offset=99) for record in records_of(world.log)]
     assert kinds(replayed([*records, *extra])) == {("skips", "missing"): 1}
-    first = next(record for record in records if record.topic == "transitions")
-    assert ("transitions", "new") in kinds(replayed([record for record in records if record is not first]))
+    second = [record for record in records if record.topic == "transitions"][1]
+    assert ("transitions", "new") in kinds(replayed([record for record in records if record is not second]))
 
 
 def test_what_the_processors_had_not_come_to_is_pending_and_no_difference():
@@ -219,6 +221,40 @@ def test_a_branch_that_came_when_its_turn_may_have_been_forgotten_is_named():
     assert outcome.is_identical
     assert outcome.not_compared == {FORGOTTEN: 1, PARTLY_OUTSIDE: 1}  # the branch, which had been forgotten; a batch
     assert outcome.counts["samples"].identical == 2
+
+
+def expired(records, *topics, before_offset=99):
+    names = {topic.name for topic in topics}
+    return [record for record in records if record.topic not in names or record.offset >= before_offset]
+
+
+def test_samples_and_batches_that_have_left_the_log_are_counted_as_such():
+    world = lived((GOOD, BAD), (HINTED, GOOD))
+    world.log.append(checkpoint(world.log.events(BATCHES)[0]))  # kept for ever: it tells that they were there
+    for left in (
+        expired(records_of(world.log), SAMPLES, BATCHES),
+        expired(records_of(world.log), SAMPLES, BATCHES, before_offset=1),
+        expired(records_of(world.log), SAMPLES),
+    ):
+        outcome = replayed(left)
+        assert outcome.is_identical
+        assert outcome.not_compared[EXPIRED] > 0
+        assert outcome.counts["verdicts"].identical == 4
+
+
+def test_samples_that_were_never_written_are_not_taken_for_expired():
+    world = lived((GOOD, UNRELATED), (HINTED, UNRELATED))
+    outcome = replayed(expired(records_of(world.log), SAMPLES, BATCHES))
+    assert kinds(outcome)["samples", "new"] == 2
+
+
+def checkpoint(batch):
+    return replace(
+        next(event for event in EXAMPLES if isinstance(event, CheckpointPublished)),
+        batch_ids=(batch.id,),
+        sample_ids=batch.sample_ids,
+        action_ids=batch.action_ids,
+    )
 
 
 def test_skips_of_the_trainer_are_not_the_processors():
