@@ -15,8 +15,8 @@ those that differ.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
 
 from infra.replay.history import DERIVED, EXPIRED, Entry, History, Slot, slot_of
 from infra.replay.slice import Read
@@ -40,7 +40,7 @@ class Difference:
     recorded_id: str | None
     replayed_id: str | None
     action_id: str | None
-    field: str | None = None  # the first that differs
+    field: str | None = None  # the first place that differs
     recorded: object = None  # its value then
     replayed: object = None  # its value now
 
@@ -160,16 +160,17 @@ class Comparison:
             )  # a batch waits for its size, not for us
             kind: Kind = "pending" if is_pending else "new"
             return Difference(topic=topic, kind=kind, recorded_id=None, replayed_id=event.id, action_id=action_id)
-        name = first_difference(recorded, event)
+        name = _first_field(recorded, event)
+        place, was, now = parting(name, getattr(recorded, name, None), getattr(event, name, None))
         return Difference(
             topic=topic,
             kind="other id" if recorded.id != event.id and _is_identity(name) else "other value",
             recorded_id=recorded.id,
             replayed_id=event.id,
             action_id=action_id,
-            field=name,
-            recorded=getattr(recorded, name, None),
-            replayed=getattr(event, name, None),
+            field=place,
+            recorded=was,
+            replayed=now,
         )
 
     def _is_pending(self, cause: Recorded | None) -> bool:
@@ -177,11 +178,25 @@ class Comparison:
         return cause is not None and cause.offset > self._reached[cause.topic, cause.partition]
 
 
-def first_difference(recorded: Event, replayed: Event) -> str:
+def _first_field(recorded: Event, replayed: Event) -> str:
     """The first field that differs, content before ids; `BYTES` where none does."""
     names = [each.name for each in fields(recorded)]
     ordered = sorted(names, key=_is_identity)  # stable: otherwise in the order of the class
     return next((name for name in ordered if getattr(recorded, name) != getattr(replayed, name, None)), BYTES)
+
+
+def parting(place: str, recorded: Any, replayed: Any) -> tuple[str, object, object]:
+    """Where two different values part first, and what stands there: (`teacher_prompt_ids[0][57]`, 5, 7), say."""
+    if type(recorded) is not type(replayed):
+        return place, recorded, replayed
+    if isinstance(recorded, tuple):
+        pairs = enumerate(zip(recorded, replayed, strict=False))
+        inside = next(((f"{place}[{at}]", *pair) for at, pair in pairs if pair[0] != pair[1]), None)
+        return parting(*inside) if inside else (f"len({place})", len(recorded), len(replayed))
+    names = [each.name for each in fields(recorded)] if is_dataclass(recorded) else []
+    pairs_of = ((f"{place}.{name}", getattr(recorded, name), getattr(replayed, name)) for name in names)
+    inside = next((each for each in pairs_of if each[1] != each[2]), None)
+    return parting(*inside) if inside else (place, recorded, replayed)
 
 
 def _is_identity(name: str) -> bool:

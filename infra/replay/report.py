@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from infra.replay.comparison import KINDS, Difference, Outcome
+from infra.replay.comparison import BYTES, KINDS, Difference, Outcome
 from infra.replay.slice import Slice
 
 LISTED = 20  # differences that a person is shown; --json has all
@@ -101,6 +101,8 @@ def _listed(differences: Sequence[Difference]) -> Iterator[str]:
 def _change(difference: Difference) -> str:
     if difference.field is None:
         return ""
+    if difference.field == BYTES:
+        return ": the same event in other bytes"
     return f": {difference.field} was {_short(difference.recorded)}, is {_short(difference.replayed)}"
 
 

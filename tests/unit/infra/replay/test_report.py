@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from processor_world import BAD, GOOD, UNRELATED
+import pytest
+from processor_world import BAD, GOOD, UNRELATED, user
 from replay_world import altered, lived, reader, records_of, replayed
 
+from infra.replay.comparison import parting
 from infra.replay.history import read_recorded
 from infra.replay.report import LISTED, Report, as_json, as_text
 from infra.replay.runs import note_on_template, notes_on_runs
@@ -30,6 +32,20 @@ def test_a_difference_is_printed_with_its_field_and_values():
     last = as_text(reported(records)).splitlines()[-1]
     assert "samples: other value" in last
     assert last.endswith("of action c-0/0: reward was 0.5, is 1.0")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "found"),
+    [
+        (((1, 2), (3,)), ((1, 2), (4,)), ("f[1][0]", 3, 4)),
+        ((1, 2), (1, 2, 3), ("len(f)", 2, 3)),
+        ((user("a"), user("b")), (user("a"), user("c")), ("f[1].content", "b", "c")),
+        (None, 1.0, ("f", None, 1.0)),
+        ("", "", ("f", "", "")),
+    ],
+)
+def test_two_values_part_at_the_first_place_that_differs(was, now, found):
+    assert parting("f", was, now) == found
 
 
 def test_json_has_every_difference_and_text_the_first():
