@@ -47,7 +47,7 @@ class Turn:
     teachers: tuple[Response, ...]
     reward: float | None
     outcome: float | None
-    logprob_origin: str = "engine"
+    logprob_origin: str = "engine"  # any other: no version of this policy drew its tokens
 
     @property
     def oldest_version(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import orjson
+from pydantic import ValidationError
 
 from infra.commands.log import open_log
 from infra.commands.replay import reader
@@ -64,7 +65,13 @@ def _with_judge(settings: Settings, judge: str, hints: str) -> Settings:
 
 
 def _with_policy(settings: Settings, run: str) -> Settings:
-    return Settings.model_validate({**settings.model_dump(), "policy": f"{settings.policy}-{run}"})
+    policy = f"{settings.policy}-{run}"
+    try:
+        return Settings.model_validate({**settings.model_dump(), "policy": policy})
+    except ValidationError:
+        raise SettingsError(
+            f"--as {run!r} makes {policy!r} of the policy's name, which is none: use few letters, digits, _ and -."
+        ) from None
 
 
 def _as_json(found: Rejudged, run: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from streams.producer import EventProducer
 from streams.recorded import Recorded
 from streams.topics import BY_NAME, RUNS
 
-_SENT_AT_ONCE = 500  # records that wait for their acknowledgement
+_SENT_AT_ONCE = 100  # records that wait for their acknowledgement; batches may be megabytes each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

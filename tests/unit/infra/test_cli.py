@@ -55,6 +55,7 @@ def test_version_is_the_packages(tmp_path: Path) -> None:
         (("replay",), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("replay", "--since", "noon"), "write 2026-01-31, or 2026-01-31T12:00:00 (UTC).\n"),
         (("rejudge", "--as", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
+        (("rejudge", "--as", "a b"), "which is none: use few letters, digits, _ and -.\n"),
         (("train", "--from", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("judge", "none.jsonl"), "name an existing JSONL file.\n"),
         (("status", "--config", "none.toml"), "name an existing file with --config.\n"),
