@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infra.cli_history import HISTORY
 from infra.cli_import import import_chats
-from infra.cli_options import archive_option, configured, os_refusal, report
+from infra.cli_options import configured, os_refusal, report
 from schemas.errors import NextstateError
 
 if TYPE_CHECKING:
@@ -98,81 +99,6 @@ def chat(settings: Settings) -> int:
 
 
 @nextstate.command()
-@click.argument("question", metavar="SQL|NAME", required=False)
-@click.option("--list", "is_list", is_flag=True, help="List the ready questions, which have names.")
-@click.option("--json", "form", flag_value="json", help="Print JSON.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
-@archive_option
-@configured
-def query(settings: Settings, question: str | None, *, is_list: bool, form: str | None, archive: Path | None) -> int:
-    """Ask the log in SQL (DuckDB; the views are in streams/VIEWS.md), or a ready question. Without SQL: a prompt."""
-    from infra.commands.query import answer, list_questions, prompt
-
-    if is_list:
-        return list_questions()
-    if question is None:
-        return prompt(settings, form or "table", archive)
-    return answer(settings, question, form or "table", archive)
-
-
-@nextstate.command()
-@click.argument("question", metavar="SQL|NAME")
-@click.argument("file", type=click.Path(path_type=Path))
-@archive_option
-@configured
-def export(settings: Settings, question: str, file: Path, archive: Path | None) -> int:
-    """Write the answer to a SELECT, or to a ready question, into a file: .csv, .jsonl or .parquet."""
-    from infra.commands.export import export as write
-
-    return write(settings, question, file, archive, report)
-
-
-@nextstate.command()
-@click.option("--subject", required=True, help="Whom to forget, as `subject` in the log says.")
-@click.option("--tenant", default="default", show_default=True, help="Whose subject it is.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured
-def erase(settings: Settings, subject: str, tenant: str, *, as_json: bool) -> int:
-    """Forget a subject: archive and views lose its words; the checkpoints that it moved are listed."""
-    from infra.commands.erase import erase_subject
-
-    return erase_subject(settings, subject, tenant, report, as_json=as_json)
-
-
-@nextstate.command()
-@click.option("--archive", type=click.Path(path_type=Path), help="The archive to restore.  [default: this home's]")
-@configured
-def restore(settings: Settings, archive: Path | None) -> int:
-    """Fill an empty broker from the archive: the log as it was. Goes on where an earlier restore ended."""
-    from infra.commands.restore import restore_archive
-
-    return restore_archive(settings, archive, report)
-
-
-@nextstate.command()
-@click.argument("identity", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@archive_option
-@configured
-def lineage(settings: Settings, identity: str, *, as_json: bool, archive: Path | None) -> int:
-    """Walk from a checkpoint (POLICY@VERSION) to its conversations, or from a conversation to its checkpoints."""
-    from infra.commands.lineage import show_lineage
-
-    return show_lineage(settings, identity, archive, as_json=as_json)
-
-
-@nextstate.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every failure.")
-@archive_option
-@configured
-def audit(settings: Settings, *, as_json: bool, archive: Path | None) -> int:
-    """Check the promises that the log can show. Exits 1 where one is broken."""
-    from infra.commands.audit import show_audit
-
-    return show_audit(settings, archive, as_json=as_json)
-
-
-@nextstate.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured
@@ -181,9 +107,6 @@ def judge(settings: Settings, file: Path, as_json: bool) -> int:
     from infra.commands.judge import judge_file
 
     return judge_file(settings, file, as_json)
-
-
-nextstate.add_command(import_chats)
 
 
 @nextstate.group()
@@ -281,6 +204,10 @@ def prepare(settings: Settings) -> None:
 
     prepare_all(settings, report)
     report(f"Everything is in {settings.home}")
+
+
+for command in (*HISTORY, import_chats):
+    nextstate.add_command(command)
 
 
 @nextstate.command()

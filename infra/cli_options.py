@@ -1,4 +1,4 @@
-"""`configured`, `report`, `os_refusal`: what commands share. Imports nothing heavy."""
+"""`configured`, `sliced`, `report`, `os_refusal`: what several commands take and print. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+Command = Callable[..., "int | None"]
 
-def configured(command: Callable[..., int | None]) -> Callable[..., int | None]:
+
+def configured(command: Command) -> Command:
     """A command that takes settings: adds `--config` and `--set`."""
 
     @click.option("--config", type=click.Path(path_type=Path), help="A settings file instead of nextstate.toml.")
@@ -52,3 +54,29 @@ def os_refusal(error: OSError) -> str:
     place = f"{error.filename} cannot be used" if error.filename else "The operating system refused something"
     reason = error.strerror or str(error) or type(error).__name__
     return f"{place} ({reason}): {fixes.get(error.errno or 0, 'mend that and try again')}."
+
+
+def sliced(command: Command) -> Command:
+    """A command on a part of the log: adds `--since`, `--until`, `--conversation`, `--tenant` and `--policy`."""
+
+    @click.option("--since", metavar="TIME", help="Conversations with something at or after it, e.g. 2026-01-31 (UTC).")
+    @click.option("--until", metavar="TIME", help="Conversations with something before it.")
+    @click.option("--conversation", "conversations", multiple=True, metavar="ID", help="Only this one; repeatable.")
+    @click.option("--tenant", metavar="NAME", help="Only this tenant's conversations.")
+    @click.option("--policy", metavar="NAME", help="Only conversations with this policy.")
+    @wraps(command)
+    def wrapper(
+        *,
+        since: str | None,
+        until: str | None,
+        conversations: tuple[str, ...],
+        tenant: str | None,
+        policy: str | None,
+        **arguments: Any,
+    ) -> int | None:
+        from infra.commands.replay import selection_of
+
+        selection = selection_of(since=since, until=until, conversations=conversations, tenant=tenant, policy=policy)
+        return command(selection=selection, **arguments)
+
+    return wrapper

@@ -14,6 +14,8 @@ from infra.model import prepare_small_model
 from infra.settings import Settings
 from serving.model_folder import vocab_size
 
+Report = Callable[[str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -23,7 +25,7 @@ class Prepared:
     jars: tuple[Path, ...]  # empty where the broker is not ours
 
 
-def prepare(settings: Settings, report: Callable[[str], None]) -> Prepared:
+def prepare(settings: Settings, report: Report) -> Prepared:
     """Fetches and converts what is missing.
 
     Raises:  MissingRuntimeError that says what could not be had, and what to do; SettingsError: no model lies there.
@@ -32,14 +34,20 @@ def prepare(settings: Settings, report: Callable[[str], None]) -> Prepared:
     if settings.engine.model_path is not None:
         vocab_size(Path(settings.engine.model_path))  # a folder that is no model ends the start before it begins
     jars = fetch_jars(home.jars, report) if settings.kafka.bootstrap_servers is None else ()
-    model_path = settings.engine.model_path or str(prepare_small_model(home.models, report))
+    model_path = str(model_folder(settings, report))
     if settings.judge.kind == "reaction" and not any(home.judge.glob("*.npz")):  # a later version trains as it starts
         _train_judge(settings, home, report)
     engine = settings.engine.model_copy(update={"model_path": model_path})
     return Prepared(settings.model_copy(update={"engine": engine}), jars)
 
 
-def _train_judge(settings: Settings, home: Home, report: Callable[[str], None]) -> None:
+def model_folder(settings: Settings, report: Report) -> Path:
+    """The base model's folder: the one that is named, or the small one, converted if it is not there yet."""
+    named = settings.engine.model_path
+    return Path(named) if named is not None else prepare_small_model(runtime_home(settings).models, report)
+
+
+def _train_judge(settings: Settings, home: Home, report: Report) -> None:
     report("Training the judge's classifier (once, about half a minute)")
     from serving.judges.factory import make_judge
 

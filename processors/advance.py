@@ -78,7 +78,8 @@ class _Step:
     def _add_action(self, action: ActionTaken) -> None:
         turn = self.draft.turn_or_new(action.id, self.record, action)
         if turn.action_offset is None:  # the first record of an id wins
-            self._take_action(action, replace(turn, action_offset=self.record.offset))
+            here = replace(turn, action_offset=self.record.offset, action_ms=self.record.timestamp_ms)
+            self._take_action(action, here)
         for action_id in (action.id, *turn.children):
             self._advance(action_id)
 
@@ -133,7 +134,7 @@ class _Step:
                 self.draft.turns[action_id] = self._complete(action, prompt, turn)
         except RejectedError as error:  # the fault lies in the recorded action, not in the record at hand
             place = replace(self.record, topic=ACTIONS.name, partition=turn.partition, offset=turn.action_offset or 0)
-            self._emit(reject(replace(place, timestamp_ms=turn.since_ms, event=action, value=b""), STAGE, error))
+            self._emit(reject(replace(place, timestamp_ms=turn.action_ms, event=action, value=b""), STAGE, error))
             self._emit(skip(action_id, "rejected", action, detail=str(error)))
             self.draft.turns[action_id] = _settled(turn)
 

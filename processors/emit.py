@@ -88,6 +88,24 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
     )
 
 
+def encoded(emission: Emission, producer: str) -> tuple[Topic, Encoded]:
+    """The record of an emission and where it goes; where it cannot be written, the rejection of what caused it.
+
+    Raises:  RejectedError: it cannot be written, and no record caused it.
+    """
+    event = emission.event
+    try:
+        if isinstance(event, BatchSealed):
+            return BATCHES, encode_batch(event, emission.samples, producer)
+        topic = TOPIC_OF[type(event)]
+        return topic, encode(topic, event, producer)
+    except RejectedError as error:
+        if emission.cause is None:
+            raise
+        _LOGGER.warning("cannot write %s: %s", type(event).__name__, error)
+        return REJECTIONS, encode(REJECTIONS, reject(emission.cause, "emit", error), producer)
+
+
 class Emitter:
     """Writes through one producer, in the order of its calls."""
 
@@ -100,7 +118,7 @@ class Emitter:
 
         Raises:  FatalError: Kafka will never take them (no such topic, not allowed).
         """
-        await asyncio.gather(*[await self._send(*self._encoded(emission)) for emission in emissions])
+        await asyncio.gather(*[await self._send(*encoded(emission, self._instance)) for emission in emissions])
 
     async def _send(self, topic: Topic, record: Encoded) -> "asyncio.Future[Placed]":
         while True:
@@ -109,16 +127,3 @@ class Emitter:
             except BrokerUnavailableError as error:
                 _LOGGER.warning("%s", error)
                 await asyncio.sleep(RETRY_S)
-
-    def _encoded(self, emission: Emission) -> tuple[Topic, Encoded]:
-        event = emission.event
-        try:
-            if isinstance(event, BatchSealed):
-                return BATCHES, encode_batch(event, emission.samples, self._instance)
-            topic = TOPIC_OF[type(event)]
-            return topic, encode(topic, event, self._instance)
-        except RejectedError as error:
-            if emission.cause is None:
-                raise
-            _LOGGER.warning("cannot write %s: %s", type(event).__name__, error)
-            return REJECTIONS, encode(REJECTIONS, reject(emission.cause, "emit", error), self._instance)

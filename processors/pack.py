@@ -13,8 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from processors.emit import Emission, reject
+from processors.join import skip
+from schemas.errors import RejectedError
 from schemas.events import BatchSealed, SampleBuilt
 from schemas.identity import derived_id
+from streams.codec import encode_batch
 from streams.recorded import Recorded
 from streams.topics import MAX_RECORD_BYTES
 
@@ -80,3 +84,13 @@ def seal(samples: Sequence[OpenSample], sealed_by: Literal["size", "time"]) -> B
         sample_ids=ids,
         action_ids=tuple(each.sample.action_id for each in samples),
     )
+
+
+def refuse(new: OpenSample) -> list[Emission]:
+    """What accounts for a sample that no batch could hold, its rejection and its skip; nothing for any other."""
+    try:
+        encode_batch(seal((new,), "size"), (new.sample,), STAGE)
+    except RejectedError as error:
+        skipped = skip(new.sample.action_id, "rejected", new.sample, detail=str(error), stage=STAGE)
+        return [Emission(event=event, cause=new.record) for event in (reject(new.record, STAGE, error), skipped)]
+    return []

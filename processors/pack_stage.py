@@ -14,15 +14,12 @@ from typing import Literal
 from cachetools import FIFOCache
 
 from processors.config import ProcessorsConfig
-from processors.emit import Emission, reject
-from processors.join import skip
-from processors.pack import STAGE, OpenBatch, OpenSample, seal
+from processors.emit import Emission
+from processors.pack import STAGE, OpenBatch, OpenSample, refuse, seal
 from processors.recall import MAX_REMEMBERED, ReadLog
 from processors.stage import Emits, rejections
 from schemas.clock import Clock, now_ms
-from schemas.errors import RejectedError
 from schemas.events import BatchSealed, SampleBuilt
-from streams.codec import encode_batch
 from streams.recorded import Recorded
 from streams.topics import BATCHES
 
@@ -67,10 +64,9 @@ class PackStage:
         if new.sample.id in self._packed:
             is_open = self._packed[new.sample.id] == new.record.offset  # the record itself, delivered again
             return [] if is_open else [new.record]
-        try:  # alone, so that the others of its batch are packed
-            encode_batch(seal((new,), "size"), (new.sample,), STAGE)
-        except RejectedError as error:
-            return await self._reject(new, error)
+        if refused := refuse(new):  # alone, so that the others of its batch are packed
+            await self._emitter.emit(refused)
+            return [new.record]
         done: list[Recorded] = []
         place = (new.record.partition, new.sample.policy)
         if place in self._open and not self._open[place].fits(new):
@@ -81,12 +77,6 @@ class PackStage:
         if len(batch.samples) >= self._config.batch_size:
             done += await self._seal(place, "size")
         return done
-
-    async def _reject(self, new: OpenSample, error: RejectedError) -> list[Recorded]:
-        skipped = skip(new.sample.action_id, "rejected", new.sample, detail=str(error), stage=STAGE)
-        events = (reject(new.record, STAGE, error), skipped)
-        await self._emitter.emit([Emission(event=event, cause=new.record) for event in events])
-        return [new.record]
 
     async def _seal(self, place: Place, sealed_by: Literal["size", "time"]) -> list[Recorded]:
         samples = self._open[place].samples

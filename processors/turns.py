@@ -12,7 +12,7 @@ from processors.derive import context_of
 from processors.emit import Emission, reject
 from processors.join import STAGE, JoinState, skip
 from schemas.errors import RejectedError
-from schemas.events import ActionTaken, Event, HintExtracted, SkipReason, VerdictReached
+from schemas.events import ActionTaken, Event, HintExtracted, SkipReason, TurnSkipped, VerdictReached
 from streams.recorded import Recorded
 
 
@@ -26,6 +26,7 @@ class Turn:
     offset: int
     since_ms: int  # when Kafka took it
     action_offset: int | None = None  # None: the action is not there yet
+    action_ms: int = 0  # when Kafka took the action
     join: JoinState = field(default_factory=JoinState)
     missing_base_id: str | None = None
     children: tuple[str, ...] = ()  # actions that wait, or waited, for this one as a base
@@ -103,6 +104,11 @@ def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
         accounting = reject(replace(first, timestamp_ms=turn.since_ms, value=b""), STAGE, error)
         draft.emissions.append(Emission(event=accounting, cause=record))
     return draft
+
+
+def accounts_for_forgotten(skip: TurnSkipped) -> bool:
+    """Whether a skip says that its turn was forgotten: the one thing that depends on time and on what else was open."""
+    return skip.stage == STAGE and skip.reason in {"base_missing", "abstained_without_hint", "no_next_state"}
 
 
 def _reason_to_forget(turn: Turn) -> SkipReason:

@@ -126,7 +126,7 @@ class ActionTaken(Event):
     sampling: Sampling
     response_ids: tuple[int, ...]  # [T]
     response_logprobs: tuple[float, ...]  # [T] nats, after temperature, before truncation; [] where unscored
-    logprob_origin: str = "engine"  # or "scored:<policy>@<version>", or "unscored" (schemas/origin.py)
+    logprob_origin: str = "engine"  # schemas/origin.py has all
     token_versions: tuple[VersionSpan, ...]  # () where unscored: no version of ours drew them
     finish_reason: FinishReason
 

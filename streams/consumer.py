@@ -118,6 +118,19 @@ class GroupConsumer:
         message = self.raw.poll(timeout_s)
         return recorded(self._config, message) if message is not None and _is_record(message) else None
 
+    def num_left(self) -> int:
+        """How many offsets lie between what the group has committed and the end; 0: it has done all there is.
+
+        Raises:  BrokerUnavailableError, FatalError.
+        """
+        ranges = _ranges(self._config, self._topics, None)
+        try:
+            found = self.raw.committed([TopicPartition(*place) for place in ranges], ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            raise as_ours(error, f"Asking Kafka how far group {self._settings['group.id']!r} is") from error
+        done = {(at.topic, at.partition): at.offset for at in found}  # negative: nothing committed
+        return sum(max(end - max(done[place], begin), 0) for place, (begin, end) in ranges.items())
+
     def commit(self, done: Recorded) -> None:
         """The group resumes after this record.
 

@@ -147,7 +147,8 @@ def _words(text: str) -> set[str]:
 def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = None) -> duckdb.DuckDBPyConnection:
     """A database with the documented views, walled in.
 
-    Args: parts: tables by view name, as `streams.tables.tables` makes them; one mapping per source.
+    Args: parts: tables by view name, as `streams.tables.tables` makes them; one mapping per source. A name that is no
+          topic's becomes a table as it is.
     """
     parts = list(parts)
     connection = duckdb.connect(":memory:")
@@ -162,6 +163,8 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
         if tail.num_rows or not of_topic:
             _add_tail(connection, name, tail, of_topic)
             of_topic.append(f"log.{name}_tail")
+    for name in parts[0].keys() - relations.keys() if parts else ():
+        _add_table(connection, name, pa.concat_tables([part[name] for part in parts]))
     for statement in topic_views(relations):
         connection.execute(statement)
     if archive is not None:
@@ -176,14 +179,19 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
 
 def _add_tail(connection: duckdb.DuckDBPyConnection, name: str, tail: pa.Table, archived: Sequence[str]) -> None:
     """What is not archived, as a table; a record whose id is in the archive is not the first with it."""
-    connection.register("new_records", tail.append_column("is_first", mark_first(tail, "event_id", FIRST_RECORD)))
-    connection.execute(f"CREATE TABLE log.{name}_tail AS FROM new_records")
-    connection.unregister("new_records")
+    is_first = mark_first(tail, "event_id", FIRST_RECORD)
+    _add_table(connection, f"log.{name}_tail", tail.append_column("is_first", is_first))
     for relation in archived:
         connection.execute(
             f"UPDATE log.{name}_tail SET is_first = false WHERE event_id IN "
             f"(SELECT event_id FROM {relation} WHERE event_id IN (SELECT event_id FROM log.{name}_tail))"
         )
+
+
+def _add_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    connection.register("new_table", table)
+    connection.execute(f"CREATE TABLE {name} AS FROM new_table")
+    connection.unregister("new_table")
 
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, text: str) -> None:

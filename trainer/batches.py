@@ -53,7 +53,7 @@ class Turn:
     @property
     def is_off_policy(self) -> bool:
         """Whether nobody knows with which probability its tokens were drawn, as of an imported turn."""
-        return self.logprob_origin != ENGINE
+        return not self.logprob_origin.startswith(ENGINE)
 
     @property
     def is_unscored(self) -> bool:

@@ -71,11 +71,12 @@ def run_trainer(
     home: Path,
     heartbeat: Path,
     stop: threading.Event,
+    ends_when_done: bool = False,
 ) -> None:
     """Trains `policy` until `stop` is set; a step under way is then abandoned before its next forward or backward pass.
 
     Args:    model_path: folder of the frozen base; home: where `checkpoints/` lies; heartbeat: touched from when it can
-             train until it ends.
+             train until it ends; ends_when_done: stop by itself when every sealed batch is trained.
     Raises:  FatalError: for the user to mend, or another trainer took over; BrokerUnavailableError: start again later.
     """
     backend = TorchBackend.load(model_path, config)
@@ -94,7 +95,7 @@ def run_trainer(
         )
         trainer.resume()
         with Heartbeat(heartbeat) as pulse:  # only now: a trainer that cannot begin must not look healthy
-            for recorded in _batches(trainer, consumer, pulse, stop):  # 4
+            for recorded in _batches(trainer, consumer, pulse, stop, ends_when_done=ends_when_done):  # 4
                 publication = trainer.train(recorded, lambda: _go_on(pulse, stop))
                 publish(producer, consumer, recorded, publication)  # 8
                 trainer.adopt(publication)  # 9
@@ -107,11 +108,13 @@ def run_trainer(
 
 
 def _batches(
-    trainer: "Trainer", consumer: GroupConsumer, pulse: Heartbeat, stop: threading.Event
+    trainer: "Trainer", consumer: GroupConsumer, pulse: Heartbeat, stop: threading.Event, *, ends_when_done: bool
 ) -> Iterator[Recorded]:
     while True:
         _go_on(pulse, stop)
         recorded = consumer.poll(_POLL_S)
+        if recorded is None and ends_when_done and consumer.num_left() == 0:
+            return
         if recorded is not None and trainer.concerns(recorded):
             yield recorded
 

@@ -173,6 +173,8 @@ class _Step:
         if turn.is_off_policy:  # no engine said anything about it
             return
         trainer_T: Tensor | None = None
+        if turn.logprob_origin != "engine":  # no version of this policy drew its tokens
+            return
         if turn.oldest_version == self._version:
             trainer_T = drawn(tensors.student_logprobs_TV.detach(), tensors.response_ids_T)
         elif self._num_rescored < NUM_RESCORED_TURNS:

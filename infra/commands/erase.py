@@ -22,6 +22,7 @@ from schemas.events import SubjectErased
 from schemas.identity import new_id, subject_digest
 from streams.archive.archiver import catch_up
 from streams.archive.manifest import read_manifest
+from streams.branches import branch_of
 from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.producer import EventProducer
@@ -58,7 +59,8 @@ def erase_subject(settings: Settings, subject: str, tenant: str, report: Report,
             sample_ids=tuple(samples),
             checkpoint_ids=tuple(row[0] for row in checkpoints),
         )
-        asyncio.run(_send(log.kafka, event))
+        for kafka in (log.kafka, *(branch_of(log.kafka, run) for run in log.runs())):
+            asyncio.run(_send(kafka, event))
         _wait_for_archive(settings, log.kafka, event, report)
     touched = [
         {"checkpoint": f"{policy}@{version}", "id": checkpoint_id, "samples": sample_ids}

@@ -18,10 +18,11 @@ from infra.prepare import runtime_home
 from infra.process import Process
 from infra.run_file import RunFile
 from infra.settings import Settings, archive_folder
-from schemas.errors import FatalError, RejectedError
+from schemas.errors import FatalError, RejectedError, SettingsError
 from streams.admin import create_topics, wait_for_broker
 from streams.archive.manifest import MANIFEST
 from streams.archive.reading import Archive
+from streams.branches import branch_of, branches
 from streams.config import KafkaConfig
 from streams.query import LogQuery, kafka_source, new_records
 from streams.recorded import Recorded
@@ -40,6 +41,25 @@ class Log:
     def now(self) -> "Log":
         """The log at this moment."""
         return replace(self, archive=None if self.archive is None else Archive.read(self.archive.folder))
+
+    def branch(self, run: str) -> "Log":
+        """What a run derived from this log (`nextstate rejudge --as RUN`), which only the broker has.
+
+        Raises:  SettingsError: there is no such run.
+        """
+        known = self.runs()
+        if self.kafka is None or run not in known:
+            there = ", ".join(known) or "none yet"
+            message = f"There is no run {run!r}: make it with nextstate rejudge --as {run}; there are: {there}."
+            raise SettingsError(message)
+        return Log(kafka=branch_of(self.kafka, run), archive=None)
+
+    def runs(self) -> list[str]:
+        """The names of the runs that were derived from this log.
+
+        Raises:  BrokerUnavailableError; FatalError: the broker refuses.
+        """
+        return [] if self.kafka is None else branches(self.kafka)
 
     def query(self, topics: Sequence[Topic] = TOPICS) -> LogQuery:
         """Its views. Args: topics: what is read from the broker; views over others lack what is not archived."""

@@ -13,18 +13,22 @@ from rich.table import Table
 from infra.commands.log import Log, open_log
 from infra.settings import Settings
 from schemas.errors import RejectedError
-from streams.query import QueryResult, topics_of
+from streams.query import LogQuery, QueryResult, topics_of
 from streams.questions import ready_questions, sql_of
+from streams.rejudged import branch_source
 
 PROMPT = "nextstate> "
 CONTINUED = "      ...> "
 
 
-def answer(settings: Settings, question: str, form: str, archive: Path | None) -> int:
-    """Prints the answer to one SELECT. Args: question: it, or a ready question's name; archive: asked alone."""
+def answer(settings: Settings, question: str, form: str, archive: Path | None, run: str | None) -> int:
+    """Prints the answer to one SELECT.
+
+    Args:    question: it, or a ready question's name; archive: asked alone; run: what it derived is asked instead.
+    """
     sql = sql_of(question)
     with open_log(settings, archive) as log:
-        print_result(_ask(log, sql), form)
+        print_result(_ask(log, sql, run), form)
     return 0
 
 
@@ -35,20 +39,25 @@ def list_questions() -> int:
     return 0
 
 
-def prompt(settings: Settings, form: str, archive: Path | None) -> int:
-    """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then."""
+def prompt(settings: Settings, form: str, archive: Path | None, run: str | None) -> int:
+    """Reads SELECTs that end in `;` from stdin until it ends; each sees the log as it is then. Args: as `answer`."""
     with open_log(settings, archive) as log:
+        if run is not None:
+            log.branch(run)  # refuses before anybody types
         for sql in statements():
             try:
-                print_result(_ask(log.now(), sql), form)
+                print_result(_ask(log.now(), sql, run), form)
             except RejectedError as error:
                 click.echo(str(error), err=True)
     return 0
 
 
-def _ask(log: Log, sql: str) -> QueryResult:
+def _ask(log: Log, sql: str, run: str | None) -> QueryResult:
     """Reads only what the question is about: samples and batches hold whole prompts."""
-    return log.query(topics_of(sql)).sql(sql)
+    topics = topics_of(sql)
+    if run is None:
+        return log.query(topics).sql(sql)
+    return LogQuery(None, [branch_source(log.records, log.branch(run).records, run, topics)]).sql(sql)
 
 
 def statements() -> Iterator[str]:

@@ -23,7 +23,20 @@ def run(*arguments: str, folder: Path, stdin: str = "") -> subprocess.CompletedP
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     done = run("--help", folder=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "up", "down", "status", "chat", "query", "lineage", "audit", "judge", "prepare", "version"):
+    for command in (
+        "demo",
+        "up",
+        "down",
+        "status",
+        "chat",
+        "query",
+        "lineage",
+        "audit",
+        "judge",
+        "replay",
+        "prepare",
+        "version",
+    ):
         assert f"\n  {command} " in done.stdout
 
 
@@ -41,6 +54,11 @@ def test_version_is_the_packages(tmp_path: Path) -> None:
         (("query", "SELECT 1"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("lineage", "x"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("audit",), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
+        (("replay",), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
+        (("replay", "--since", "noon"), "write 2026-01-31, or 2026-01-31T12:00:00 (UTC).\n"),
+        (("rejudge", "--as", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
+        (("rejudge", "--as", "a b"), "which is none: use few letters, digits, _ and -.\n"),
+        (("train", "--from", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("judge", "none.jsonl"), "name an existing JSONL file.\n"),
         (("status", "--config", "none.toml"), "name an existing file with --config.\n"),
         (("status", "--set", "broker.port=65536"), "should be less than or equal to 65535; change it.\n"),
