@@ -8,7 +8,7 @@ anything else that yields such tables); produces rows. The log is read once, at 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import duckdb
@@ -206,12 +206,20 @@ def _require_one_select(connection: duckdb.DuckDBPyConnection, text: str) -> Non
         raise QueryRefusedError(message)
 
 
+def _span(value: Any) -> timedelta | str:
+    """A span as Python has it; as text where it has months, which have no length of their own."""
+    rest = timedelta(days=value.days, microseconds=value.nanoseconds // 1000)
+    return f"{value.months} months {rest}" if value.months else rest
+
+
 def _values(column: "pa.ChunkedArray[Any]") -> list[Any]:
     kind = column.type
     if pa.types.is_timestamp(kind) and kind.tz is not None:  # Python's own UTC: a machine may have no time zone files
         naive: list[Any] = column.cast(pa.timestamp(kind.unit)).to_pylist()
         return [None if value is None else value.replace(tzinfo=UTC) for value in naive]
     values = column.to_pylist(maps_as_pydicts="strict")
+    if pa.types.is_interval(kind):
+        return [None if value is None else _span(value) for value in values]
     if pa.types.is_decimal(kind) and kind.scale == 0:  # sum() of whole numbers is a HUGEINT
         return [None if value is None else int(value) for value in values]
     return values

@@ -96,7 +96,7 @@ def age_view(folder: Path) -> str:
     path = _quoted(str(folder / MANIFEST))
     return (
         "CREATE OR REPLACE VIEW archive_age AS SELECT make_timestamptz(complete_ms * 1000) AS complete, "
-        f"now() - make_timestamptz(complete_ms * 1000) AS age FROM read_json({path}, "
+        f"epoch(now()) - complete_ms / 1000 AS age_seconds FROM read_json({path}, "
         "columns = {complete_ms: 'BIGINT'});"
     )
 

@@ -1,5 +1,5 @@
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -428,3 +428,9 @@ def test_an_imported_turn_has_no_version_and_is_no_credit_to_any() -> None:
         {"version": 0, "turns": 1, "mean_score": 1.0},
         {"version": None, "turns": 1, "mean_score": -1.0},
     ]
+
+
+def test_spans_of_time_are_pythons_where_they_have_a_length(taught: LogQuery) -> None:
+    (row,) = taught.sql("SELECT INTERVAL 90 SECOND, INTERVAL '1 month 2 days'").rows
+
+    assert row == (timedelta(seconds=90), "1 months 2 days, 0:00:00")

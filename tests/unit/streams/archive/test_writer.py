@@ -188,7 +188,7 @@ def test_plain_duckdb_reads_the_views(tmp_path: Path) -> None:
     learning = plain.sql("SELECT version, turns, mean_score FROM learning ORDER BY 1").fetchall()
     assert learning == [(0, 2, 0.0), (1, 1, None)]
     assert plain.sql("SELECT count(*) FROM records").fetchall() == [(len(taught().records),)]
-    assert plain.sql("SELECT age FROM archive_age").fetchall()
+    assert plain.sql("SELECT age_seconds FROM archive_age").fetchall()
 
 
 def test_an_empty_archive_has_every_view(tmp_path: Path) -> None:
