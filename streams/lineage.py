@@ -1,7 +1,7 @@
 """`LineageNode`: walk from a checkpoint down to the words that taught it, and from a conversation to its checkpoints.
 
-Consumes the views of one snapshot of the log; produces trees. Every step follows event ids, never offsets, so a restored
-log gives the same tree; and it first finds the actions that belong to an id, so that only their turns are read.
+Consumes the views of one snapshot of the log; produces trees. Every step follows event ids, never offsets, so a
+restored log gives the same tree; and the actions that belong to an id come first, so that only their turns are read.
 """
 
 from collections import defaultdict
@@ -71,6 +71,8 @@ def find(query: LogQuery, wanted: str) -> LineageNode:
 
     Raises:  UnknownIdError: nothing has it.
     """
+    if any("\ud800" <= char <= "\udfff" for char in wanted):  # how Python reads arguments that are not UTF-8
+        raise _unknown(wanted)
     checkpoint = "SELECT policy, version FROM checkpoints WHERE ? IN (event_id, policy || '@' || version)"
     for policy, version in query.sql(checkpoint, [wanted]).rows:
         return checkpoint_lineage(query, policy, version)
@@ -113,10 +115,7 @@ def conversation_lineage(query: LogQuery, conversation_id: str) -> LineageNode:
     found = query.sql("SELECT event_id FROM actions WHERE conversation_id = ?", [conversation_id])
     turns = _turns(query, [action_id for (action_id,) in found.rows])
     if not turns:
-        message = (
-            f"Nothing in the log has the id {conversation_id!r}; `FROM lineage` and `FROM turns` list what there is."
-        )
-        raise UnknownIdError(message)
+        raise _unknown(conversation_id)
     actions = tuple(_turn_node("action", turn, (_fate(turn),)) for turn in turns)
     versions = sorted({f"{turn.policy}@{turn.trained_version}" for turn in turns if turn.trained_version is not None})
     label = f"{len(turns)} turns; went into {', '.join(versions) or 'no checkpoint'}"
@@ -159,6 +158,12 @@ def _turns(query: LogQuery, action_ids: Sequence[str]) -> list[_Turn]:
         [action_ids],
     )
     return [_Turn(*row) for row in found.rows]
+
+
+def _unknown(wanted: str) -> UnknownIdError:
+    return UnknownIdError(
+        f"Nothing in the log has the id {wanted!r}; `FROM lineage` and `FROM turns` list what there is."
+    )
 
 
 def _batch_lineage(query: LogQuery, batch_id: str, action_ids: list[str]) -> LineageNode:
