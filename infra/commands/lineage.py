@@ -10,7 +10,7 @@ from infra.commands.log import open_log
 from infra.settings import Settings
 from schemas.errors import RejectedError
 from streams.lineage import LineageNode, find, render_tree
-from streams.lineage_drawing import MERMAID_MAX_EDGES, exceeds_mermaid, render_dot, render_mermaid
+from streams.lineage_drawing import MERMAID_MAX_CHARS, MERMAID_MAX_EDGES, exceeds_mermaid, render_dot, render_mermaid
 
 
 def show_lineage(settings: Settings, identity: str, archive: Path | None, forms: Sequence[str]) -> int:
@@ -24,8 +24,9 @@ def show_lineage(settings: Settings, identity: str, archive: Path | None, forms:
     printed = _printed(node, *forms[:1])
     click.echo(printed)
     if "mermaid" in forms and exceeds_mermaid(printed):
-        limit = f"Mermaid draws at most {MERMAID_MAX_EDGES} arrows unless its page allows more"
-        click.echo(f"{limit}, and this has too many: use --dot, or ask for a batch or sample of it.", err=True)
+        limits = f"{MERMAID_MAX_EDGES} arrows, {MERMAID_MAX_CHARS:,} characters"
+        advice = "use --dot, or ask for a batch or sample of it"
+        click.echo(f"Mermaid draws this only on a page that raises the usual limits ({limits}): {advice}.", err=True)
     return 0
 
 
