@@ -55,14 +55,16 @@ def export(settings: Settings, question: str, file: Path, archive: Path | None) 
 
 @click.command()
 @click.argument("identity", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "forms", type=str, multiple=True, flag_value="json", help="Print JSON.")
+@click.option("--mermaid", "forms", type=str, multiple=True, flag_value="mermaid", help="Print a Mermaid drawing.")
+@click.option("--dot", "forms", type=str, multiple=True, flag_value="dot", help="Print a Graphviz drawing.")
 @archive_option
 @configured
-def lineage(settings: Settings, identity: str, *, as_json: bool, archive: Path | None) -> int:
+def lineage(settings: Settings, identity: str, *, forms: tuple[str, ...], archive: Path | None) -> int:
     """Walk from a checkpoint (POLICY@VERSION) to its conversations, or from a conversation to its checkpoints."""
     from infra.commands.lineage import show_lineage
 
-    return show_lineage(settings, identity, archive, as_json=as_json)
+    return show_lineage(settings, identity, archive, forms)
 
 
 @click.command()

@@ -1,9 +1,10 @@
 """`LineageNode`: walk from a checkpoint down to the words that taught it, and from a conversation to its checkpoints.
 
-Consumes the views `checkpoints`, `batches`, `turns` and `untrained` of one snapshot of the log; produces trees. Every
-step follows event ids, never offsets, so a restored log gives the same tree.
+Consumes the views of one snapshot of the log; produces trees. Every step follows event ids, never offsets, so a
+restored log gives the same tree; and the actions that belong to an id come first, so that only their turns are read.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -18,6 +19,11 @@ Kind = Literal[
 
 LINE_CHARS = 120  # of a label in the drawn tree; the node itself holds all of it
 _WORDS = frozenset({"question", "answer", "reply", "untrained"})  # their id is the action's, shown a line above
+
+_ABOUT_ACTIONS = ("transitions", "verdicts", "hints", "samples", "next_states", "feedback", "skips")
+_ACTION_OF = "SELECT event_id FROM actions WHERE event_id = $1" + "".join(
+    f" UNION SELECT action_id FROM {view} WHERE event_id = $1" for view in _ABOUT_ACTIONS
+)
 
 
 class UnknownIdError(RejectedError):
@@ -35,7 +41,7 @@ class LineageNode:
 
 
 class _Turn(NamedTuple):
-    """The columns of the view `turns` that a tree shows, and what `untrained` says."""
+    """The columns of the view `turns` that a tree shows; `reason` and `detail` as in `untrained`."""
 
     action_id: str
     conversation_id: str
@@ -61,15 +67,19 @@ class _Turn(NamedTuple):
 def find(query: LogQuery, wanted: str) -> LineageNode:
     """The lineage of a checkpoint (also as `policy@version`), batch, sample, action or conversation, by its id.
 
+    The id of anything else that is about an action (a verdict, a hint ...) gives the action.
+
     Raises:  UnknownIdError: nothing has it.
     """
+    if any("\ud800" <= char <= "\udfff" for char in wanted):  # how Python reads arguments that are not UTF-8
+        raise _unknown(wanted)
     checkpoint = "SELECT policy, version FROM checkpoints WHERE ? IN (event_id, policy || '@' || version)"
     for policy, version in query.sql(checkpoint, [wanted]).rows:
         return checkpoint_lineage(query, policy, version)
     for (action_ids,) in query.sql("SELECT action_ids FROM batches WHERE event_id = ?", [wanted]).rows:
         return _batch_lineage(query, wanted, action_ids)
-    for turn in _turns(query, "? IN (action_id, sample_id)", [wanted]):
-        return _turn_node("action" if turn.action_id == wanted else "sample", turn, (_fate(turn),))
+    for turn in _turns(query, [action_id for (action_id,) in query.sql(_ACTION_OF, [wanted]).rows]):
+        return _turn_node("sample" if turn.sample_id == wanted else "action", turn, (_fate(turn),))
     return conversation_lineage(query, wanted)
 
 
@@ -78,22 +88,19 @@ def checkpoint_lineage(query: LogQuery, policy: str, version: int) -> LineageNod
 
     Raises:  UnknownIdError: the policy has no such version.
     """
-    columns = "event_id, parent_version, objective, batch_ids"
+    columns = "event_id, parent_version, objective, batch_ids, sample_ids, action_ids"
     found = query.sql(f"SELECT {columns} FROM checkpoints WHERE policy = ? AND version = ?", [policy, version])
     if not found.rows:
         message = f"Policy {policy!r} has no checkpoint {version} in the log; `FROM checkpoints` lists those there are."
         raise UnknownIdError(message)
-    checkpoint_id, parent, objective, batch_ids = found.rows[0]
-    samples = query.sql("SELECT batch_id, sample_id, action_id FROM lineage WHERE checkpoint_id = ?", [checkpoint_id])
-    turns = {turn.action_id: turn for turn in _turns(query, "trained_version = ? AND policy = ?", [version, policy])}
-    in_batch = {
-        batch_id: tuple(
-            _sample_node(sample, turns.get(action)) for of, sample, action in samples.rows if of == batch_id
-        )
-        for batch_id in (*batch_ids, None)
-    }
-    lost = in_batch.pop(None)  # samples whose batch is no longer in the log
-    batches = tuple(_batch_node(batch_id, children) for batch_id, children in in_batch.items())
+    checkpoint_id, parent, objective, batch_ids, sample_ids, action_ids = found.rows[0]
+    turns = {turn.sample_id: turn for turn in _turns(query, action_ids)}
+    samples: defaultdict[str | None, list[LineageNode]] = defaultdict(list)
+    for sample_id in sample_ids:
+        turn = turns.get(sample_id)
+        samples[None if turn is None else turn.batch_id].append(_sample_node(sample_id, turn))
+    batches = [_batch_node(batch_id, tuple(samples.pop(batch_id, ()))) for batch_id in batch_ids]
+    lost = [sample for rest in samples.values() for sample in rest]  # their batch is no longer in the log
     label = f"{policy}@{version}, {objective}"
     return LineageNode(
         kind="checkpoint", id=checkpoint_id, label=label, children=(_parent_node(policy, parent), *batches, *lost)
@@ -105,12 +112,10 @@ def conversation_lineage(query: LogQuery, conversation_id: str) -> LineageNode:
 
     Raises:  UnknownIdError: the log has no action in it.
     """
-    turns = _turns(query, "conversation_id = ?", [conversation_id])
+    found = query.sql("SELECT event_id FROM actions WHERE conversation_id = ?", [conversation_id])
+    turns = _turns(query, [action_id for (action_id,) in found.rows])
     if not turns:
-        message = (
-            f"Nothing in the log has the id {conversation_id!r}; `FROM lineage` and `FROM turns` list what there is."
-        )
-        raise UnknownIdError(message)
+        raise _unknown(conversation_id)
     actions = tuple(_turn_node("action", turn, (_fate(turn),)) for turn in turns)
     versions = sorted({f"{turn.policy}@{turn.trained_version}" for turn in turns if turn.trained_version is not None})
     label = f"{len(turns)} turns; went into {', '.join(versions) or 'no checkpoint'}"
@@ -122,30 +127,47 @@ def render_tree(node: LineageNode) -> str:
     return "\n".join(_lines(node, "", ""))
 
 
+def one_line(text: str, chars: int) -> str:
+    """Words of strangers on one line of at most so many characters, none of which controls a terminal."""
+    line = " ".join(text.split())
+    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    return line if len(line) <= chars else line[: chars - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def heading(node: LineageNode) -> str:
+    """What the node is, and its id where it has one of its own."""
+    return node.kind if node.kind in _WORDS else f"{node.kind} {one_line(node.id, LINE_CHARS)}"
+
+
 def _lines(node: LineageNode, lead: str, indent: str) -> Iterator[str]:
-    text = " ".join(node.label.split())  # words of strangers: one line, no control characters to the terminal
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    text = text if len(text) <= LINE_CHARS else text[: LINE_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    yield f"{lead}{node.kind}: {text}" if node.kind in _WORDS else f"{lead}{node.kind} {node.id}: {text}"
+    yield f"{lead}{heading(node)}: {one_line(node.label, LINE_CHARS)}"
     for child in node.children:
         is_last = child is node.children[-1]
         branch, below = ("└─ ", "   ") if is_last else ("├─ ", "│  ")
         yield from _lines(child, indent + branch, indent + below)
 
 
-def _turns(query: LogQuery, condition: str, parameters: Sequence[object]) -> list[_Turn]:
-    """Turns in the order in which they happened. `condition` is SQL of this module, never a user's."""
-    why_not = "(SELECT policy, action_id, reason, detail FROM untrained)"
+def _turns(query: LogQuery, action_ids: Sequence[str]) -> list[_Turn]:
+    """The turns of these actions, as far as they are in the log, in the order in which they happened."""
+    if not action_ids:
+        return []
+    why_not = "untrained_reason(turns) AS reason, untrained_detail(turns) AS detail"
     found = query.sql(
-        f"SELECT {', '.join(_Turn._fields)} FROM turns LEFT JOIN {why_not} USING (policy, action_id)"
-        f" WHERE {condition} ORDER BY conversation_id, time, action_id",
-        parameters,
+        f"SELECT {', '.join(_Turn._fields)} FROM (SELECT *, {why_not} FROM turns_of(?::VARCHAR[]) AS turns)"
+        " ORDER BY conversation_id, time, action_id",
+        [action_ids],
     )
     return [_Turn(*row) for row in found.rows]
 
 
+def _unknown(wanted: str) -> UnknownIdError:
+    return UnknownIdError(
+        f"Nothing in the log has the id {wanted!r}; `FROM lineage` and `FROM turns` list what there is."
+    )
+
+
 def _batch_lineage(query: LogQuery, batch_id: str, action_ids: list[str]) -> LineageNode:
-    turns = _turns(query, "list_contains(?::VARCHAR[], action_id)", [action_ids])
+    turns = _turns(query, action_ids)
     trained_in = sorted({f"{turn.policy}@{turn.trained_version}" for turn in turns if turn.trained_version is not None})
     checkpoints = (LineageNode(kind="checkpoint", id=name, label="trained by this batch") for name in trained_in)
     return _batch_node(batch_id, (*(_turn_node("sample", turn, ()) for turn in turns), *checkpoints))

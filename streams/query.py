@@ -132,8 +132,8 @@ def new_records(config: KafkaConfig, topics: Sequence[Topic], archive: Archive |
 def topics_of(text: str) -> tuple[Topic, ...]:
     """The topics that this SQL can see anything of, by the words in it; rather one too many than one too few."""
     words = _words(text)
-    for name in reversed(READY_MADE):  # each uses only those before it
-        if name in words:
+    for name in reversed(READY_MADE):  # each uses only those before it; its macros begin with its name
+        if any(word.startswith(name) for word in words):
             words |= _words(ready_made(name))
     if words & _OF_ALL_TOPICS:
         return TOPICS

@@ -49,6 +49,7 @@ class Archive:
         Raises:  RejectedError: a file is gone or damaged.
         """
         connection.execute("CREATE SCHEMA IF NOT EXISTS log")
+        connection.execute("SET parquet_metadata_cache = true")  # each view reads it again else; no file ever changes
         try:
             for statement in archived_relations(self.folder, self.manifest):
                 connection.execute(statement)

@@ -13,45 +13,61 @@ CREATE OR REPLACE MACRO said(messages) AS nullif(array_to_string(list_transform(
     lambda message: message.content
 ), chr(10)), '');
 
-CREATE OR REPLACE VIEW turns AS
+-- Whether an action is one of those that are asked for; NULL asks for all.
+CREATE OR REPLACE MACRO is_wanted(id, wanted) AS (wanted IS NULL OR id IN (SELECT unnest(wanted)));
+
+-- The turns of some actions. Each topic is filtered before anything is joined: DuckDB passes no filter of the finished
+-- view through windows and outer joins, and a filter on the topic lets it skip nearly all of an archive.
+CREATE OR REPLACE MACRO turns_of(wanted) AS TABLE
 WITH sample AS (
     SELECT samples.event_id, samples.action_id, samples.transition_id, samples.verdict_id, samples.hint_id
     FROM samples
+    WHERE is_wanted(samples.action_id, wanted)
     QUALIFY row_number() OVER (
         PARTITION BY samples.action_id
-        ORDER BY samples.event_id NOT IN (SELECT sample_id FROM trained), samples.time, samples.event_id
+        ORDER BY samples.event_id NOT IN (SELECT sample_id FROM trained WHERE is_wanted(action_id, wanted)),
+            samples.time, samples.event_id
     ) = 1
 ), transition AS (
     SELECT transitions.event_id, transitions.action_id, transitions.kind
     FROM transitions LEFT JOIN sample ON sample.transition_id = transitions.event_id
+    WHERE is_wanted(transitions.action_id, wanted)
     QUALIFY row_number() OVER (
         PARTITION BY transitions.action_id
         ORDER BY sample.event_id IS NULL, transitions.kind = 'ended', transitions.time, transitions.event_id
     ) = 1
 ), verdict AS (
-    SELECT verdicts.event_id, verdicts.transition_id, verdicts.score, verdicts.abstention, verdicts.judge
+    SELECT verdicts.event_id, verdicts.action_id, verdicts.transition_id,
+        verdicts.score, verdicts.abstention, verdicts.judge
     FROM verdicts LEFT JOIN sample ON sample.verdict_id = verdicts.event_id
+    WHERE is_wanted(verdicts.action_id, wanted)
     QUALIFY row_number() OVER (
-        PARTITION BY verdicts.transition_id ORDER BY sample.event_id IS NULL, verdicts.time, verdicts.event_id
+        PARTITION BY verdicts.action_id, verdicts.transition_id
+        ORDER BY sample.event_id IS NULL, verdicts.time, verdicts.event_id
     ) = 1
 ), hint AS (
-    SELECT hints.event_id, hints.transition_id, hints.hints
+    SELECT hints.event_id, hints.action_id, hints.transition_id, hints.hints
     FROM hints LEFT JOIN sample ON sample.hint_id = hints.event_id
+    WHERE is_wanted(hints.action_id, wanted)
     QUALIFY row_number() OVER (
-        PARTITION BY hints.transition_id ORDER BY sample.event_id IS NULL, hints.time, hints.event_id
+        PARTITION BY hints.action_id, hints.transition_id
+        ORDER BY sample.event_id IS NULL, hints.time, hints.event_id
     ) = 1
-), batch AS (
-    SELECT sample_id, min(event_id) AS event_id
-    FROM (SELECT event_id, unnest(sample_ids) AS sample_id FROM batches)
-    GROUP BY sample_id
 ), training AS (
     SELECT trained.policy, trained.action_id, trained.sample_id, trained.version, checkpoints.event_id,
         checkpoints.parent_version
     FROM trained LEFT JOIN checkpoints USING (policy, version)
+    WHERE is_wanted(trained.action_id, wanted)
     QUALIFY row_number() OVER (PARTITION BY trained.policy, trained.action_id ORDER BY trained.version) = 1
+), batch AS (
+    SELECT sample_id, min(event_id) AS event_id
+    FROM (SELECT event_id, unnest(sample_ids) AS sample_id FROM batches)
+    WHERE wanted IS NULL OR sample_id IN (SELECT event_id FROM sample UNION ALL SELECT sample_id FROM training)
+    GROUP BY sample_id
 ), skip AS (
     SELECT action_id, reason, detail, stage
     FROM skips
+    WHERE is_wanted(action_id, wanted)
     QUALIFY row_number() OVER (
         PARTITION BY action_id ORDER BY stage IN ('pack', 'trainer') DESC, reason = 'branch', "partition", "offset" DESC
     ) = 1
@@ -68,16 +84,17 @@ WITH sample AS (
         0
     ) END AS version
     FROM actions
+    WHERE is_wanted(event_id, wanted)
 )
 SELECT
     acted.policy, acted.version, acted.event_id AS action_id, acted.conversation_id, acted.turn, acted.time,
     acted.tenant, acted.subject, acted.source, acted.episode_id, acted.group_id, acted.step, acted.turn_type,
-    coalesce(said(acted.messages), said(transitions.context)) AS question,
+    coalesce(said(acted.messages), said(words.context)) AS question,
     concat_ws(chr(10), nullif(acted.reply.content, ''), nullif(array_to_string(list_transform(
         acted.reply.tool_calls, lambda call: call.name || '(' || call.arguments || ')'
     ), chr(10)), '')) AS answer,
-    said(transitions.next_messages) AS reply,
-    EXISTS (FROM next_states WHERE next_states.action_id = acted.event_id) AS has_next_state,
+    said(words.next_messages) AS reply,
+    acted.event_id IN (SELECT action_id FROM next_states WHERE is_wanted(action_id, wanted)) AS has_next_state,
     transition.event_id AS transition_id,
     verdict.event_id AS verdict_id, verdict.score, verdict.abstention, verdict.judge,
     hint.event_id AS hint_id, hint.hints,
@@ -89,11 +106,15 @@ SELECT
     skip.reason AS skip_reason, skip.detail AS skip_detail, skip.stage AS skip_stage
 FROM acted
 LEFT JOIN transition ON transition.action_id = acted.event_id
-LEFT JOIN transitions ON transitions.event_id = transition.event_id
-LEFT JOIN verdict ON verdict.transition_id = transition.event_id
-LEFT JOIN hint ON hint.transition_id = transition.event_id
+LEFT JOIN (
+    SELECT event_id, context, next_messages FROM transitions WHERE is_wanted(action_id, wanted)
+) AS words ON words.event_id = transition.event_id
+LEFT JOIN verdict ON verdict.action_id = acted.event_id AND verdict.transition_id = transition.event_id
+LEFT JOIN hint ON hint.action_id = acted.event_id AND hint.transition_id = transition.event_id
 LEFT JOIN sample ON sample.action_id = acted.event_id
 LEFT JOIN training ON training.action_id = acted.event_id AND training.policy = acted.policy
 LEFT JOIN batch ON batch.sample_id = coalesce(training.sample_id, sample.event_id)
 LEFT JOIN skip ON skip.action_id = acted.event_id
 LEFT JOIN outcome ON outcome.episode = acted.episode_id;
+
+CREATE OR REPLACE VIEW turns AS FROM turns_of(NULL);

@@ -1,12 +1,15 @@
 """What commands do with an archive alone: no broker, no stack."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from archive_world import archive, taught
 from click.testing import CliRunner
+from made_log import MadeLog
 
 from infra.cli import nextstate
 from schemas.errors import RejectedError
@@ -74,8 +77,39 @@ def test_an_export_that_cannot_be_written_says_so_first(folder: Path, tmp_path: 
         run("export", "learning", tmp_path / "no" / "answer.csv", "--archive", folder)
 
 
-def test_lineage_reads_an_archive_too(folder: Path) -> None:
-    assert "No bold please." in run("lineage", "assistant@1", "--archive", folder)
+@pytest.mark.parametrize("wanted", ["assistant@1", "talk"])
+def test_lineage_holds_the_same_in_every_form(folder: Path, wanted: str) -> None:
+    def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield node
+        for child in node["children"]:
+            yield from nodes(child)
+
+    tree = run("lineage", wanted, "--archive", folder)
+    assert "No bold please." in tree
+    as_json = list(nodes(json.loads(run("lineage", wanted, "--json", "--archive", folder))))
+    assert len(as_json) == len(tree.splitlines())
+    assert all(
+        node["kind"] in line and node["label"] in line for node, line in zip(as_json, tree.splitlines(), strict=True)
+    )
+    drawings = [run("lineage", wanted, form, "--archive", folder) for form in ("--mermaid", "--dot")]
+    assert [drawing.split("\n")[0] for drawing in drawings] == ["flowchart LR", "digraph lineage {"]
+    assert all("No bold please." in drawing for drawing in drawings)
+
+
+def test_lineage_in_two_forms_at_once_is_refused(folder: Path) -> None:
+    with pytest.raises(RejectedError, match=r"^A lineage is printed in one form: give one of --json, --dot\.$"):
+        run("lineage", "talk", "--json", "--dot", "--archive", folder)
+
+
+def test_a_lineage_too_large_for_mermaid_says_what_to_do(tmp_path: Path) -> None:
+    log = MadeLog()
+    for number in range(130):
+        log.action(f"a{number}")
+    archive(tmp_path, log.as_sent())
+    done = CliRunner().invoke(nextstate, ["lineage", "talk", "--mermaid", "--archive", str(tmp_path)])
+
+    assert done.stdout.startswith("flowchart LR\n")
+    assert done.stderr.endswith("use --dot, or ask for a batch or sample of it.\n")
 
 
 @pytest.mark.parametrize("command", [("query", "learning"), ("lineage", "x"), ("restore",)])

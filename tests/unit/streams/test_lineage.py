@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from made_log import MadeLog
 
@@ -77,12 +79,13 @@ def test_checkpoint_and_conversation_name_each_other(taught: LogQuery) -> None:
         ("sample-a2", "sample", ["question", "answer", "reply", "verdict", "hint", "checkpoint"]),
         ("a3", "action", ["question", "answer", "untrained"]),
         ("other", "conversation", ["action"]),
+        ("verdict-a0", "action", ["question", "answer", "reply", "verdict", "hint", "checkpoint"]),
     ],
 )
 def test_any_id_is_found(taught: LogQuery, wanted: str, kind: str, below: list[str]) -> None:
     node = find(taught, wanted)
 
-    assert (node.kind, node.id) == (kind, wanted)
+    assert (node.kind, node.id) == (kind, wanted.removeprefix("verdict-"))
     assert [child.kind for child in node.children] == below
 
 
@@ -97,9 +100,13 @@ def test_an_abstention_is_told_with_its_reason(taught: LogQuery) -> None:
     assert "verdict verdict-a2: abstained, no clear reaction by judge reaction" in render_tree(find(taught, "a2"))
 
 
-def test_an_unknown_id_is_one_sentence(taught: LogQuery) -> None:
-    with pytest.raises(UnknownIdError, match=r"^Nothing in the log has the id 'no-such-id'; .*\.$"):
-        find(taught, "no-such-id")
+@pytest.mark.parametrize("wanted", ["no-such-id", "assistant@9", "", "\udcff"])
+def test_an_unknown_id_is_one_sentence(taught: LogQuery, wanted: str) -> None:
+    with pytest.raises(UnknownIdError, match=rf"^Nothing in the log has the id {re.escape(repr(wanted))}; .*\.$"):
+        find(taught, wanted)
+
+
+def test_an_unknown_version_is_one_sentence(taught: LogQuery) -> None:
     with pytest.raises(UnknownIdError, match=r"^Policy 'assistant' has no checkpoint 9 in the log; .*\.$"):
         checkpoint_lineage(taught, "assistant", 9)
 
@@ -119,11 +126,20 @@ def test_samples_whose_turn_or_batch_has_left_the_log_are_still_named() -> None:
     assert node.children[-1].label == "its turn is no longer in the log"
 
 
+def test_a_sample_stays_in_sight_where_its_turn_names_another_batch() -> None:
+    log = MadeLog()
+    log.ready("a0", 1, question="q", answer="a", reply="Thanks!")
+    log.batch("b1", "a0")
+    log.checkpoint(1, {"b2": ("a0",)})
+
+    assert [child.id for child in find(log.query(), "assistant@1").children] == ["assistant@0", "b2", "sample-a0"]
+
+
 def test_words_of_strangers_cannot_draw_on_the_terminal() -> None:
     node = LineageNode(kind="question", id="a", label="red\x1b[31m\nnext\tline " + "x" * LINE_CHARS)
     line = render_tree(node)
 
-    assert "\x1b" not in line
+    assert "\x1b" not in line + render_tree(LineageNode(kind="conversation", id="red\x1b[31m", label="1 turns"))
     assert line.startswith("question: red\N{REPLACEMENT CHARACTER}[31m next line xxx")
     assert len(line) == len("question: ") + LINE_CHARS
 

@@ -143,6 +143,7 @@ def test_the_log_is_read_once() -> None:
         ("DESCRIBE hints", {"hints"}),
         ("FROM query_table('act' || 'ions')", {topic.name for topic in TOPICS}),
         ("FROM undecodable", {topic.name for topic in TOPICS}),
+        ("FROM turns_of(['a'])", {topic.name for topic in topics_of("FROM turns")}),
     ],
 )
 def test_only_topics_that_the_sql_names_are_read(text: str, names: set[str]) -> None:
@@ -376,6 +377,31 @@ def test_every_action_is_trained_or_untrained_exactly_once() -> None:
 
     assert query.sql("SELECT action_id FROM untrained ORDER BY ALL").rows == (("a1",), ("a2",))
     assert query.sql("SELECT action_id, score FROM turns ORDER BY ALL").rows == (("a0", -1), ("a1", 1), ("a2", None))
+
+
+@pytest.mark.parametrize("wanted", [["a0"], ["a1"], ["a2", "a3"], ["a4", "none"], []], ids=",".join)
+def test_the_turns_of_some_actions_are_those_rows_of_turns(wanted: list[str]) -> None:
+    log = MadeLog()
+    log.ready("a0", -1, "Be kind.", question="q", answer="a", reply="No.")
+    log.ready("a1", 1, question="q", answer="a", reply="Thanks!", episode_id="e")
+    log.transition("a1", id="ended-a1", kind="ended", next_messages=(), time_ms=0)
+    log.verdict("a1", -1, id="again-a1", time_ms=0)
+    log.verdict("a0", 1, id="strange", transition="transition-a1", time_ms=0)  # of another action's transition
+    log.skip("a1", "branch")
+    log.batch("b1", "a0", "a1")
+    log.batch("b2", "a1")
+    log.checkpoint(1, {"b1": ("a0", "a1")})
+    log.put("outcomes", OutcomeReported(id="o", time_ms=0, policy=POLICY, episode_id="e", score=1.0, verifier="v"))
+    log.ready("a2", None, question="q", answer="a", reply="Hm.", conversation_id="other")
+    log.action("a3", version=1)
+    log.next_state("a3")
+    log.skip("a3", "side_turn", detail="it is one")
+    log.action("a4")
+    query = log.query()
+
+    some = query.sql("FROM turns_of(?::VARCHAR[]) ORDER BY ALL", [wanted])
+    assert some == query.sql("FROM turns WHERE list_contains(?::VARCHAR[], action_id) ORDER BY ALL", [wanted])
+    assert len(some.rows) == len(set(wanted) - {"none"})
 
 
 def test_lineage_leads_from_a_checkpoint_to_the_words(taught: LogQuery) -> None:
