@@ -77,7 +77,7 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
         policy=about.policy if about else "",
         conversation_id=about.conversation_id if about else "",
         tenant=about.tenant if about else "default",
-        subject=about.subject if about else "",
+        subject=about.subject if about else _subject_of(cause),
         topic=cause.topic,
         partition=cause.partition,
         offset=cause.offset,
@@ -86,6 +86,11 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
         reason=str(error),
         value_preview=cause.value[: 4 * PREVIEW_CHARS].decode(errors="replace")[:PREVIEW_CHARS],
     )
+
+
+def _subject_of(cause: Recorded) -> str:
+    """Whom a record is about that could not be read: so that an erasure finds its preview."""
+    return next((raw for name, raw in cause.headers if name == "ce_subject"), b"").decode(errors="replace")
 
 
 def encoded(emission: Emission, producer: str) -> tuple[Topic, Encoded]:

@@ -17,6 +17,7 @@ from streams.topics import MAX_RECORD_BYTES, TOPICS, Topic
 
 _REQUEST_TIMEOUT_S = 30.0
 _LOOK_AGAIN_S = 0.05
+SEGMENT_MS = 6 * 60 * 60 * 1000  # only closed segments are deleted: words go this much later than retention says
 
 
 def settings_of(topic: Topic) -> dict[str, str]:
@@ -24,7 +25,15 @@ def settings_of(topic: Topic) -> dict[str, str]:
     kept = {"cleanup.policy": "compact"} if topic.compacted else {"cleanup.policy": "delete"}
     if not topic.compacted:
         kept["retention.ms"] = str(topic.retention_ms)
-    return {**kept, "max.message.bytes": str(MAX_RECORD_BYTES)}
+    if topic.retention_ms > 0 and not topic.compacted:
+        kept["segment.ms"] = str(SEGMENT_MS)
+    return {
+        **kept,
+        "max.message.bytes": str(MAX_RECORD_BYTES),
+        "message.timestamp.after.max.ms": str(
+            2**63 - 1
+        ),  # a clock that jumped once must not keep a restore from ending
+    }
 
 
 def create_topics(config: KafkaConfig) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from schemas.batch import SAMPLE_SCHEMA
-from schemas.events import BatchSealed, SampleBuilt, SubjectErased
+from schemas.events import BatchSealed, EventRejected, SampleBuilt, SubjectErased
 from schemas.identity import subject_digest
 from streams.codec import decode_batch
 from streams.recorded import Recorded
+from streams.topics import WHOLE_PROMPTS_MS
 
 ERASED = "ns_erased"  # header of a batch that has lost words: its content is no longer what its stamp says
 _WORDS = ("prompt_ids", "response_ids", "response_logprobs", "token_versions", "hints", "teacher_prompt_ids")
@@ -47,7 +48,9 @@ class Erasures:
 
     known: dict[str, Erasure] = field(default_factory=dict)  # by event id
     _until_ms: dict[tuple[str, str], int] = field(default_factory=dict)  # by tenant and digest
+    _digests: set[str] = field(default_factory=set)  # of subjects of any tenant
     _sample_ids: set[str] = field(default_factory=set)
+    _later_sample_ids: set[str] = field(default_factory=set)  # of an erased subject's new history
 
     @classmethod
     def of(cls, erasures: Iterable[Erasure]) -> "Erasures":
@@ -67,8 +70,13 @@ class Erasures:
         self.known[erasure.event_id] = erasure
         key = (erasure.tenant, erasure.subject_digest)
         self._until_ms[key] = max(erasure.until_ms, self._until_ms.get(key, erasure.until_ms))
+        self._digests.add(erasure.subject_digest)
         self._sample_ids.update(erasure.sample_ids)
         return True
+
+    def is_about(self, subject: str | None) -> bool:
+        """Whether a subject of this name, of any tenant, was ever erased."""
+        return bool(subject) and subject_digest(str(subject)) in self._digests
 
     def apply(self, record: Recorded) -> Recorded | None:
         """The record as it may be kept: mostly itself; None where nothing of it may."""
@@ -78,12 +86,15 @@ class Erasures:
         if event is None:
             return None if self._is_erased_unread(record) else record
         if isinstance(event, BatchSealed):
-            return self._without_words(record) if self._sample_ids.intersection(event.sample_ids) else record
-        if not event.subject or not self._is_erased(event.tenant, event.subject, event.time_ms):
+            return self._without_words(record, event)
+        if not self.is_about(event.subject):
             return record
-        if isinstance(event, SampleBuilt):
-            self._sample_ids.add(event.id)  # one that was built after the erasure was asked for
-        return None
+        if isinstance(event, EventRejected):  # of a record that nobody could read: its tenant is not known
+            return None if self._is_erased_somewhere(event.subject, event.time_ms) else record
+        is_erased = self._is_erased(event.tenant, event.subject, event.time_ms)
+        if isinstance(event, SampleBuilt):  # perhaps one that was built after the erasure was asked for
+            (self._sample_ids if is_erased else self._later_sample_ids).add(event.id)
+        return None if is_erased else record
 
     def _is_erased(self, tenant: str, subject: str, time_ms: int) -> bool:
         return time_ms <= self._until_ms.get((tenant, subject_digest(subject)), time_ms - 1)
@@ -91,20 +102,30 @@ class Erasures:
     def _is_erased_unread(self, record: Recorded) -> bool:
         """A record that nobody can read: all that is known of it is the subject in its headers, of whatever tenant."""
         subject = next((raw for name, raw in record.headers if name == "ce_subject"), b"").decode(errors="replace")
-        tenants = {tenant for tenant, _ in self._until_ms}
-        return bool(subject) and any(self._is_erased(tenant, subject, record.timestamp_ms) for tenant in tenants)
+        return self.is_about(subject) and self._is_erased_somewhere(subject, record.timestamp_ms)
 
-    def _without_words(self, record: Recorded) -> Recorded:
-        if any(name == ERASED for name, _ in record.headers) and not self._has_words(record.value):
+    def _is_erased_somewhere(self, subject: str, time_ms: int) -> bool:
+        return any(self._is_erased(tenant, subject, time_ms) for tenant, _ in self._until_ms)
+
+    def _without_words(self, record: Recorded, event: BatchSealed) -> Recorded:
+        _, table = decode_batch(record.value)
+        columns = (table[name].to_pylist() for name in ("sample_id", "tenant", "subject", "prompt_ids"))
+        erased = {
+            sample_id
+            for sample_id, tenant, subject, words in zip(*columns, strict=True)
+            if words and self._is_sample_erased(sample_id, tenant, subject, event.time_ms)
+        }
+        if not erased:
             return record
-        value = _blanked(record.value, self._sample_ids)
         headers = [header for header in record.headers if header[0] != ERASED]
-        return replace(record, value=value, headers=[*headers, (ERASED, b"1")])
+        return replace(record, value=_blanked(record.value, erased), headers=[*headers, (ERASED, b"1")])
 
-    def _has_words(self, value: bytes) -> bool:
-        _, table = decode_batch(value)
-        rows = zip(table["sample_id"].to_pylist(), table["prompt_ids"].to_pylist(), strict=True)
-        return any(sample_id in self._sample_ids and ids for sample_id, ids in rows)
+    def _is_sample_erased(self, sample_id: str, tenant: str, subject: str, sealed_ms: int) -> bool:
+        """A batch can be read before its samples, and be sealed long after them: where it is unsure, words go."""
+        if sample_id in self._sample_ids:
+            return True
+        is_later = sample_id in self._later_sample_ids
+        return not is_later and self._is_erased(tenant, subject, sealed_ms - WHOLE_PROMPTS_MS)
 
 
 def without_erased(records: Iterable[Recorded], erasures: Erasures) -> Iterator[Recorded]:

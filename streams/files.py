@@ -5,15 +5,25 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from schemas.errors import RejectedError
+
 FORMATS = {".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
 
 
 def write_table(table: pa.Table, file: Path) -> None:
-    """Writes a table. Args: file: its suffix, one of `FORMATS`, says how; it is replaced as a whole."""
+    """Writes a table. Args: file: its suffix, one of `FORMATS`, says how; it is replaced as a whole.
+
+    Raises:  RejectedError: it cannot be written.
+    """
     partial = file.with_name(file.name + ".partial")
     connection = duckdb.connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("answer", table)
     target = str(partial).replace("'", "''")
-    connection.execute(f"COPY answer TO '{target}' ({FORMATS[file.suffix]})")
-    partial.replace(file)
+    try:
+        connection.execute(f"COPY answer TO '{target}' ({FORMATS[file.suffix]})")
+        partial.replace(file)
+    except (duckdb.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        message = f"{file} cannot be written ({' '.join(str(error).split())}): make room, or name another place."
+        raise RejectedError(message) from error

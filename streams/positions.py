@@ -9,18 +9,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError
-from streams.archive.manifest import Manifest
-from streams.client import CONSUMER, as_ours, open_client
+from streams.archive.manifest import Manifest, Position
+from streams.client import CONSUMER, RestartNeededError, as_ours, open_client
 from streams.config import KafkaConfig
 from streams.consumer import ANSWER_TIMEOUT_S, READER, offsets_at, refuse_missing
 from streams.recorded import Recorded, recorded
 from streams.topics import Topic
 
 _CHUNK_RECORDS = 2_000
+_END_TIMEOUT_S = 5.0
+_NO_JUMPS = {"auto.offset.reset": "error"}  # a position that Kafka has not got must be looked at, not replaced
+_JUMPS = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001 - librdkafka's name
 
 Partition = tuple[str, int]  # topic without prefix, number
 
@@ -31,16 +34,16 @@ class Start:
 
     topic_id: str
     offset: int
+    epoch: int  # how often its offsets have begun anew
     lost: tuple[int, int] | None = None  # first and last offset that were deleted unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Some records, and the next offset of each partition that moved. `at_end`: there was nothing more to read."""
+    """Some records, and the next offset of each partition that moved."""
 
     records: list[Recorded] = field(default_factory=list)
     positions: dict[Partition, int] = field(default_factory=dict)
-    at_end: bool = False
 
 
 def topic_ids(config: KafkaConfig, topics: Iterable[Topic]) -> dict[str, str]:
@@ -59,10 +62,8 @@ def topic_ids(config: KafkaConfig, topics: Iterable[Topic]) -> dict[str, str]:
         raise as_ours(error, "Asking Kafka about its topics") from error
 
 
-def starts(
-    config: KafkaConfig, topics: Sequence[Topic], known: Mapping[Partition, tuple[str, int]]
-) -> dict[Partition, Start]:
-    """Where to read on. Args: known: (topic id, next offset) of partitions that were read before.
+def starts(config: KafkaConfig, topics: Sequence[Topic], known: Mapping[Partition, Position]) -> dict[Partition, Start]:
+    """Where to read on. Args: known: where reading ended before.
 
     Raises:  BrokerUnavailableError: no answer; FatalError: a topic is missing.
     """
@@ -73,15 +74,17 @@ def starts(
     refuse_missing(admin, list(places))
     ids = topic_ids(config, topics)
     firsts = offsets_at(admin, list(places), OffsetSpec.earliest())
-    return {ours: _start(ids[ours[0]], firsts[place], known.get(ours)) for place, ours in places.items()}
+    ends = offsets_at(admin, list(places), OffsetSpec.latest())
+    return {ours: _start(ids[ours[0]], firsts[place], ends[place], known.get(ours)) for place, ours in places.items()}
 
 
-def _start(topic_id: str, first: int, known: tuple[str, int] | None) -> Start:
-    if known is None or known[0] != topic_id:
-        return Start(topic_id=topic_id, offset=first)
-    offset = known[1]
-    lost = (offset, first - 1) if offset < first else None
-    return Start(topic_id=topic_id, offset=max(offset, first), lost=lost)
+def _start(topic_id: str, first: int, end: int, known: Position | None) -> Start:
+    if known is None:
+        return Start(topic_id=topic_id, offset=first, epoch=0)
+    if known.topic_id != topic_id or known.offset > end:  # made again, or cut: a power failure took what Kafka had
+        return Start(topic_id=topic_id, offset=first, epoch=known.epoch + 1)
+    lost = (known.offset, first - 1) if known.offset < first else None
+    return Start(topic_id=topic_id, offset=max(known.offset, first), epoch=known.epoch, lost=lost)
 
 
 def behind(config: KafkaConfig, topics: Sequence[Topic], manifest: Manifest) -> dict[Partition, int]:
@@ -102,9 +105,9 @@ class PositionedReader:
     def __init__(self, config: KafkaConfig, offsets: Mapping[Partition, int]) -> None:
         """Opens the consumer. Args: offsets: where to begin, of every partition to read."""
         self._config = config
-        self._ends_unseen = set(offsets)
-        self._partitions = frozenset(offsets)
-        self._consumer = open_client(Consumer, config, CONSUMER, READER)
+        self._offsets = dict(offsets)
+        self._admin = open_client(AdminClient, config)
+        self._consumer = open_client(Consumer, config, CONSUMER, READER, _NO_JUMPS)
         self._consumer.assign(
             [TopicPartition(config.topic(name), number, at) for (name, number), at in offsets.items()]
         )
@@ -112,7 +115,8 @@ class PositionedReader:
     def read(self, timeout_s: float) -> Chunk:
         """What has arrived by now; waits for something up to `timeout_s`.
 
-        Raises:  FatalError: a topic is gone; BrokerUnavailableError never: an outage is an empty chunk.
+        Raises:  FatalError: a topic is gone; RestartNeededError: its next records are, look where to begin again;
+                 BrokerUnavailableError never: an outage is an empty chunk.
         """
         deadline = time.monotonic() + timeout_s
         chunk = Chunk()
@@ -120,7 +124,22 @@ class PositionedReader:
             first = self._consumer.poll(left_s)
             if first is not None:
                 self._take([first, *self._consumer.consume(_CHUNK_RECORDS, 0)], chunk)
-        return Chunk(records=chunk.records, positions=chunk.positions, at_end=not self._ends_unseen)
+        self._offsets.update(chunk.positions)
+        return chunk
+
+    def is_at_end(self) -> bool:
+        """Whether everything is read that Kafka has; False also where it does not answer."""
+        places = {(self._config.topic(name), number): (name, number) for name, number in self._offsets}
+        futures = self._admin.list_offsets(
+            {TopicPartition(*place): OffsetSpec.latest() for place in places},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_END_TIMEOUT_S,
+        )
+        try:
+            ends = {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+        except KafkaException:
+            return False
+        return all(self._offsets[ours] >= ends[place] for place, ours in places.items())
 
     def close(self) -> None:
         """Leave."""
@@ -130,19 +149,20 @@ class PositionedReader:
         for message in messages:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
-                self._pass_over(error)
+                _pass_over(error)
                 continue
             place = (message.topic().removeprefix(self._config.topic_prefix), message.partition())
             if error is None:
-                self._ends_unseen.add(place)
                 chunk.records.append(recorded(self._config, message))
                 chunk.positions[place] = message.offset() + 1
             else:  # behind the last record may be marks of transactions, which no reader sees
-                self._ends_unseen.discard(place)
                 chunk.positions[place] = message.offset()
 
-    def _pass_over(self, error: KafkaError) -> None:
-        self._ends_unseen |= self._partitions  # who knows what has arrived since
-        ours = as_ours(error, "Reading from Kafka")
-        if not isinstance(ours, BrokerUnavailableError):
-            raise ours
+
+def _pass_over(error: KafkaError) -> None:
+    if error.code() in _JUMPS:
+        message = f"Kafka has not got the next records any more ({error.str()}); a new start looks for what it has."
+        raise RestartNeededError(message)
+    ours = as_ours(error, "Reading from Kafka")
+    if not isinstance(ours, BrokerUnavailableError):
+        raise ours

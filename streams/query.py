@@ -23,7 +23,7 @@ from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.erasures import Erasure, Erasures, without_erased
 from streams.positions import behind
-from streams.recorded import Recorded, is_restored
+from streams.recorded import Recorded, is_restored_from
 from streams.tables import FIRST_RECORD, mark_first, tables
 from streams.topics import ERASURES, TOPICS, Topic
 
@@ -102,7 +102,11 @@ class LogQuery:
         """The answer to one SELECT, as Python values; times are in UTC. Arguments and errors as `arrow`."""
         # By way of Arrow, because DuckDB's own fetch of a TIMESTAMPTZ needs the package pytz.
         table = self.arrow(text, parameters)
-        columns = [_values(column) for column in table.columns]
+        try:
+            columns = [_values(column) for column in table.columns]
+        except (OverflowError, TypeError, ValueError) as error:
+            message = f"The answer has values that Python cannot hold ({error}); cast them to VARCHAR."
+            raise QueryRefusedError(message) from error
         return QueryResult(columns=tuple(table.column_names), rows=tuple(zip(*columns, strict=True)))
 
 
@@ -125,7 +129,7 @@ def new_records(config: KafkaConfig, topics: Sequence[Topic], archive: Archive |
         if isinstance(record.event, SubjectErased):
             erasures.add(Erasure.of(record.event))
     for record in without_erased(read_all(config, topics, after=after), erasures):
-        if archive is None or not is_restored(record.headers):
+        if archive is None or not is_restored_from(archive.manifest.archive_id, record.headers):
             yield record
 
 

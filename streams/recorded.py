@@ -26,12 +26,12 @@ class Recorded:
     error: RejectedError | None
 
 
-RESTORED = "ns_restored"  # header of a record that came back from the archive: where it lay at first
+RESTORED = "ns_restored"  # header of a record that came back from an archive: which one, and where it lay there
 
 
-def is_restored(headers: Headers) -> bool:
-    """Whether a record came back from an archive, which has it already."""
-    return any(name == RESTORED for name, _ in headers)
+def is_restored_from(archive_id: str, headers: Headers) -> bool:
+    """Whether a record came back from this archive, which has it already."""
+    return any(name == RESTORED and raw.startswith(f"{archive_id}/".encode()) for name, raw in headers)
 
 
 def recorded(config: KafkaConfig, message: Any) -> Recorded:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from made_log import MadeLog
 
+from streams.archive.manifest import Position
 from streams.archive.writer import ArchiveWriter
 from streams.recorded import Recorded
 
@@ -19,8 +20,13 @@ def taught() -> MadeLog:
     return log
 
 
-def positions(records: Sequence[Recorded], topic_id: str = "id") -> dict[tuple[str, int], tuple[str, int]]:
-    return {(record.topic, record.partition): (topic_id, record.offset + 1) for record in records}
+def positions(records: Sequence[Recorded], epoch: int = 0) -> list[Position]:
+    """Behind these records, which are in the order of their partitions."""
+    ends = {(record.topic, record.partition): record.offset + 1 for record in records}
+    return [
+        Position(topic=topic, partition=partition, offset=offset, topic_id=f"id-{epoch}", epoch=epoch)
+        for (topic, partition), offset in ends.items()
+    ]
 
 
 def archive(folder: Path, *parts: Sequence[Recorded]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import orjson
 
-from infra.commands.log import Log, open_log
+from infra.commands.log import open_log
 from infra.home import Home
 from infra.run_file import RunFile
 from infra.settings import Settings, archive_folder
@@ -26,8 +26,10 @@ from streams.branches import branch_of
 from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.producer import EventProducer
+from streams.query import LogQuery
 from streams.topics import ERASURES, TOPICS
 
+NOT_DONE = 1
 WAIT_S = 120.0
 _POLL_S = 0.2
 _SAMPLES = "SELECT event_id FROM samples WHERE subject = ? AND tenant = ? ORDER BY 1"
@@ -46,42 +48,44 @@ def erase_subject(settings: Settings, subject: str, tenant: str, report: Report,
     """
     with open_log(settings) as log:
         assert log.kafka is not None
-        counts = _counts(log, subject, tenant)
         query = log.query()
+        counts, newest_ms = _counts(query, subject, tenant)
         samples = [row[0] for row in query.sql(_SAMPLES, [subject, tenant]).rows]
         checkpoints = query.sql(_CHECKPOINTS, [subject, tenant]).rows
         event = SubjectErased(
             id=new_id(),
-            time_ms=now_ms(),
+            time_ms=max(now_ms(), newest_ms),  # a gateway's clock may be ahead of ours
             policy=settings.policy,
             tenant=tenant,
             subject_digest=subject_digest(subject),
             sample_ids=tuple(samples),
             checkpoint_ids=tuple(row[0] for row in checkpoints),
         )
-        for kafka in (log.kafka, *(branch_of(log.kafka, run) for run in log.runs())):
+        # The log itself last: cut off before, it is found there again.
+        for kafka in (*(branch_of(log.kafka, run) for run in log.runs()), log.kafka):
             asyncio.run(_send(kafka, event))
-        _wait_for_archive(settings, log.kafka, event, report)
+        is_done = _wait_for_archive(settings, log.kafka, event, report)
     touched = [
         {"checkpoint": f"{policy}@{version}", "id": checkpoint_id, "samples": sample_ids}
         for checkpoint_id, policy, version, sample_ids in checkpoints
     ]
     _print(settings, {"event_id": event.id, "erased": counts, "checkpoints": touched}, as_json=as_json)
-    return 0
+    return 0 if is_done else NOT_DONE
 
 
-def _counts(log: Log, subject: str, tenant: str) -> dict[str, int]:
-    """Events about the subject, by view."""
+def _counts(query: LogQuery, subject: str, tenant: str) -> tuple[dict[str, int], int]:
+    """Events about the subject, by view, and the time (epoch ms) of the newest."""
+    about = "epoch_ms(max(time)) FROM {name} WHERE subject = $1 AND tenant = $2"
     names = [view_name(topic) for topic in TOPICS]
-    parts = (f"SELECT '{name}', count(*) FROM {name} WHERE subject = $1 AND tenant = $2" for name in names)
-    found = log.query().sql(" UNION ALL ".join(parts), [subject, tenant])
-    counts = {name: count for name, count in found.rows if count}
+    parts = (f"SELECT '{name}', count(*), {about.format(name=name)}" for name in names)
+    found = query.sql(" UNION ALL ".join(parts), [subject, tenant])
+    counts = {name: count for name, count, _ in found.rows if count}
     if not counts:
         raise RejectedError(
             f"Nothing in the log is about subject {subject!r} of tenant {tenant!r}: "
             "SELECT DISTINCT tenant, subject FROM actions lists those there are."
         )
-    return counts
+    return counts, max(newest_ms for _, count, newest_ms in found.rows if count)
 
 
 async def _send(kafka: KafkaConfig, event: SubjectErased) -> None:
@@ -92,19 +96,21 @@ async def _send(kafka: KafkaConfig, event: SubjectErased) -> None:
         await producer.close()
 
 
-def _wait_for_archive(settings: Settings, kafka: KafkaConfig, event: SubjectErased, report: Report) -> None:
+def _wait_for_archive(settings: Settings, kafka: KafkaConfig, event: SubjectErased, report: Report) -> bool:
+    """Whether no file holds anything of the subject any more."""
     folder = archive_folder(settings)
     if not settings.archive.enabled:
-        report("archive.enabled is false: only views have forgotten; an archive elsewhere has not.")
-        return
+        report("archive.enabled is false: views over the broker have forgotten; an archive elsewhere has not.")
+        return True
     if not RunFile(Home(settings.home)).read():  # no stack, or only its broker, started by us
         catch_up(settings.archive, kafka, folder)
     deadline = time.monotonic() + WAIT_S
     while not _is_done(folder, event.id):
         if time.monotonic() > deadline:
-            report("The archiver has not done it yet; it will, see nextstate status and the component archiver.")
-            return
+            report("The archiver has not done it yet: it will; see nextstate status and the log of the archiver.")
+            return False
         time.sleep(_POLL_S)
+    return True
 
 
 def _is_done(folder: Path, event_id: str) -> bool:
@@ -130,7 +136,10 @@ def _print(settings: Settings, facts: dict[str, object], *, as_json: bool) -> No
 
 def _left(settings: Settings) -> list[str]:
     """Where words may still be, and for how long."""
-    sentences = ["Kafka deletes its own copy by its retention: samples and batches after 2 days, all else after 7."]
+    sentences = [
+        "Kafka's own copy goes with its retention: samples and batches after about 2 days, all else after about 7.",
+        "Until then a sample that waits may still train; files made by export and replay --out are yours to delete.",
+    ]
     spool = Home(settings.home).root / "spool"
     waiting = [path for path in sorted(spool.glob("*")) if path.is_file() and path.stat().st_size]
     if waiting:

@@ -7,20 +7,20 @@ at any moment leaves neither a gap nor a repeat. Consumes every topic; unblocked
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.clock import now_ms
 from schemas.errors import RetryableError
 from schemas.events import SubjectErased
-from streams.archive.manifest import Gap
+from streams.archive.manifest import Gap, Position
 from streams.archive.writer import ArchiveWriter
 from streams.config import ArchiveConfig, KafkaConfig
 from streams.erasures import Erasure
 from streams.heartbeat import Heartbeat
 from streams.positions import Chunk, Partition, PositionedReader, Start, starts
-from streams.recorded import Recorded, is_restored
+from streams.recorded import Recorded, is_restored_from
 from streams.topics import TOPICS
 
 POLL_S = 0.5
@@ -40,7 +40,7 @@ def run_archiver(
     Raises:  BrokerUnavailableError: no answer at the start; FatalError: a topic is missing, or another process writes
              to this archive; StorageError: the disk is full.
     """
-    with Heartbeat(heartbeat) as alive, _opened(config, kafka, folder) as archiver:
+    with Heartbeat(heartbeat) as alive, _opened(config, kafka, folder, alive.progress) as archiver:
         while not stop.is_set():
             archiver.step()
             alive.progress()
@@ -52,25 +52,27 @@ def catch_up(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> None:
 
     Raises:  as `run_archiver`.
     """
-    with _opened(config, kafka, folder) as archiver:
-        while not archiver.is_complete:
+    with _opened(config, kafka, folder, lambda: None) as archiver:
+        while not archiver.flush():
             archiver.step()
-        archiver.flush()
 
 
 @contextmanager
-def _opened(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> "Iterator[Archiver]":
-    with ArchiveWriter(folder) as writer:
-        found = starts(kafka, TOPICS, writer.known())
-        reader = PositionedReader(kafka, {place: start.offset for place, start in found.items()})
-        try:
+def _opened(
+    config: ArchiveConfig, kafka: KafkaConfig, folder: Path, progress: Callable[[], None]
+) -> "Iterator[Archiver]":
+    try:
+        with ArchiveWriter(folder, progress) as writer:
             writer.forget()  # what an earlier process had no time for
-            yield Archiver(config, writer, reader, found)
-        except OSError as error:
-            message = f"The archive {folder} cannot be written ({error.strerror or error}): make room on that disk."
-            raise StorageError(message) from error
-        finally:
-            reader.close()
+            found = starts(kafka, TOPICS, writer.known())
+            reader = PositionedReader(kafka, {place: start.offset for place, start in found.items()})
+            try:
+                yield Archiver(config, writer, reader, found)
+            finally:
+                reader.close()
+    except OSError as error:
+        message = f"The archive {folder} cannot be written ({error.strerror or error}): make room on that disk."
+        raise StorageError(message) from error
 
 
 class Archiver:
@@ -82,7 +84,7 @@ class Archiver:
         self._config = config
         self._writer = writer
         self._reader = reader
-        self._topic_ids = {place: start.topic_id for place, start in found.items()}
+        self._starts = found
         self._gaps = _gaps(found)
         self._erasures = writer.manifest.erasures()
         self._asked: list[Erasure] = []
@@ -90,19 +92,10 @@ class Archiver:
         self._positions: dict[Partition, int] = {place: start.offset for place, start in found.items() if start.lost}
         self._num_bytes = 0
         self._flushed_s = time.monotonic()
-        self._complete_ms: int | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it has read to the end, at the last step."""
-        return self._complete_ms is not None
 
     def step(self) -> None:
         """Read what has come, and write or tidy up if it is time."""
-        began_ms = now_ms()
-        chunk = self._reader.read(POLL_S)
-        self._gather(chunk)
-        self._complete_ms = began_ms if chunk.at_end else None
+        self._gather(self._reader.read(POLL_S))
         is_old = time.monotonic() - self._flushed_s >= self._config.flush_s
         if is_old or self._num_bytes >= self._config.flush_mib * 1024 * 1024:
             self.flush()
@@ -110,21 +103,28 @@ class Archiver:
                 if not self._writer.maintain():
                     break
 
-    def flush(self) -> None:
-        """Write what is gathered."""
-        moved = {place: (self._topic_ids[place], offset) for place, offset in self._positions.items()}
-        self._writer.append(self._records, moved, gaps=self._gaps, complete_ms=self._complete_ms, erasures=self._asked)
-        if self._asked:
+    def flush(self) -> bool:
+        """Write what is gathered. Returns: whether the archive now holds all that Kafka has."""
+        asked_ms = now_ms()
+        is_complete = self._reader.is_at_end()
+        if self._records or self._positions or self._asked:
+            moved = [self._position(place, offset) for place, offset in self._positions.items()]
+            self._writer.append(self._records, moved, gaps=self._gaps, erasures=self._asked)
             self._writer.forget()
-            self._asked = []
-        self._records, self._positions, self._gaps, self._num_bytes = [], {}, [], 0
-        self._complete_ms = None
+        if is_complete:
+            self._writer.mark_complete(asked_ms)
+        self._records, self._positions, self._gaps, self._asked, self._num_bytes = [], {}, [], [], 0
         self._flushed_s = time.monotonic()
+        return is_complete
+
+    def _position(self, place: Partition, offset: int) -> Position:
+        start = self._starts[place]
+        return Position(topic=place[0], partition=place[1], offset=offset, topic_id=start.topic_id, epoch=start.epoch)
 
     def _gather(self, chunk: Chunk) -> None:
         self._positions.update(chunk.positions)
         for record in chunk.records:
-            if is_restored(record.headers):  # it came from here
+            if is_restored_from(self._writer.manifest.archive_id, record.headers):
                 continue
             if isinstance(record.event, SubjectErased) and self._erasures.add(erasure := Erasure.of(record.event)):
                 self._asked.append(erasure)

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streams.archive.files import (
     OWN,
@@ -25,7 +26,7 @@ from streams.archive.files import (
 )
 from streams.archive.manifest import ArchivedFile
 from streams.erasures import Erasures
-from streams.topics import Topic
+from streams.topics import BATCHES, Topic
 
 FULL_BYTES = 128 * 1024 * 1024  # a file of this size is left alone
 FAN_IN = 8  # files of one size that are merged
@@ -60,7 +61,9 @@ def without(folder: Path, file: ArchivedFile, erasures: Erasures, name: str) -> 
     Raises:  as `merge`.
     """
     topic, is_changed, kept = topic_of(file), False, []
-    for part in read_tables(folder, file):
+    if not _may_hold(folder, file, erasures):
+        return file
+    for part in _parts(folder, [file]):
         rest = _kept(topic, part, erasures)
         is_changed = is_changed or rest is not part
         kept.append(rest)
@@ -68,6 +71,18 @@ def without(folder: Path, file: ArchivedFile, erasures: Erasures, name: str) -> 
         return file
     kept = [part for part in kept if part.num_rows]
     return write_file(folder, topic, file.day, name, kept) if kept else None
+
+
+def _may_hold(folder: Path, file: ArchivedFile, erasures: Erasures) -> bool:
+    """Whether a file may hold something erased, by columns that are quickly read; batches always may."""
+    if topic_of(file) is BATCHES:
+        return True
+    for part in read_tables(folder, file, ["subject", "error"]):
+        if part["error"].null_count < part.num_rows:
+            return True
+        if any(erasures.is_about(subject) for subject in pc.unique(part["subject"]).to_pylist()):
+            return True
+    return False
 
 
 def _kept(topic: Topic, part: pa.Table, erasures: Erasures) -> pa.Table:
@@ -102,12 +117,14 @@ def _rest(files: Sequence[ArchivedFile], day: str, today: str) -> list[ArchivedF
     """All small files of a day that is over, up to a full file."""
     if len(files) < 2 or not _is_over(day, today):
         return []
-    merged, size = [], 0
+    merged: list[ArchivedFile] = []
     for file in files:
-        if size + file.size > FULL_BYTES:
+        if sum(one.size for one in merged) + file.size <= FULL_BYTES:
+            merged.append(file)
+        elif len(merged) > 1:
             break
-        merged.append(file)
-        size += file.size
+        else:
+            merged = [file]
     return merged if len(merged) > 1 else []
 
 

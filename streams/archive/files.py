@@ -97,8 +97,8 @@ def write_file(folder: Path, topic: Topic, day: str, name: str, parts: Iterable[
     spans: dict[int, Span] = {}
     rows = 0
     with pq.ParquetWriter(partial, file_schema(topic), compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(part, row_group_size=_row_group_rows(part))
+        for part in _row_groups(parts):
+            writer.write_table(part)
             rows += part.num_rows
             _widen(spans, part)
     size = partial.stat().st_size
@@ -129,15 +129,15 @@ def write_empty(folder: Path) -> None:
         make_safe(partial, path)
 
 
-def read_tables(folder: Path, file: ArchivedFile) -> Iterator[pa.Table]:
-    """A file's rows, a row group at a time.
+def read_tables(folder: Path, file: ArchivedFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """A file's rows, a row group at a time. Args: columns: only these.
 
     Raises:  RejectedError: the file is gone or damaged.
     """
     try:
         with pq.ParquetFile(folder / file.path) as parquet:
             for number in range(parquet.num_row_groups):
-                yield parquet.read_row_group(number)
+                yield parquet.read_row_group(number, columns=None if columns is None else list(columns))
     except _UNREADABLE as error:
         message = f"{folder / file.path} cannot be read ({error}); bring it back from a copy of the archive."
         raise RejectedError(message) from error
@@ -166,6 +166,21 @@ def with_todays_columns(topic: Topic, table: pa.Table) -> pa.Table:
 
 def _fields(schema: pa.Schema) -> _Fields:
     return [schema.field(name) for name in schema.names]
+
+
+def _row_groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of the size of a row group, whatever the parts' sizes are."""
+    gathered: list[pa.Table] = []
+    for part in parts:
+        step = _row_group_rows(part)
+        for start in range(0, part.num_rows, step):
+            gathered.append(part.slice(start, step))
+            num_rows, num_bytes = sum(one.num_rows for one in gathered), sum(one.nbytes for one in gathered)
+            if num_rows >= ROW_GROUP_ROWS or num_bytes >= _ROW_GROUP_BYTES:
+                yield pa.concat_tables(gathered).combine_chunks()
+                gathered = []
+    if gathered:
+        yield pa.concat_tables(gathered).combine_chunks()
 
 
 def _row_group_rows(part: pa.Table) -> int:

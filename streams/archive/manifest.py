@@ -19,6 +19,7 @@ from streams.erasures import Erasure, Erasures
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+COMPLETE = "complete.json"
 LOCK = "lock"
 PARTIAL = ".partial"  # ends the name of a file that is being written
 
@@ -53,7 +54,7 @@ class Position:
     partition: int
     offset: int
     topic_id: str  # Kafka's own; a topic that was deleted and made again counts from 0 again
-    epoch: int  # how many topics of this name were archived before that one
+    epoch: int  # how often the offsets of this partition have begun anew before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +86,16 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One state of an archive. `complete_ms`: all that Kafka had then is here."""
+    """One state of an archive.
+
+    `archive_id` tells its restored records from another archive's; `num_noted` is how many times ids were noted as seen
+    (seen.py).
+    """
 
     format: int = FORMAT
+    archive_id: str = ""
     generation: int = 0
-    complete_ms: int = 0
+    num_noted: int = 0
     positions: tuple[Position, ...] = ()
     gaps: tuple[Gap, ...] = ()
     files: tuple[ArchivedFile, ...] = ()
@@ -110,7 +116,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The archive as it is now; an empty one where there is none yet.
+    """The archive as it is now; an empty one, without an id, where there is none yet.
 
     Raises:  RejectedError: the manifest cannot be read, or a newer release has written it.
     """
@@ -130,8 +136,20 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Makes this state the archive's, as a whole or not at all. Its files must be safe on disk (`make_safe`)."""
-    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    write_safely(folder / MANIFEST, data)
+    write_safely(folder / MANIFEST, msgspec.json.encode(manifest))
+
+
+def read_complete_ms(folder: Path) -> int:
+    """When the archive last held all that Kafka had (epoch); 0: never yet."""
+    try:
+        return int(msgspec.json.decode((folder / COMPLETE).read_bytes())["complete_ms"])
+    except (FileNotFoundError, msgspec.MsgspecError, KeyError):
+        return 0
+
+
+def write_complete_ms(folder: Path, complete_ms: int) -> None:
+    """A file of its own: it changes all the time, also where nothing else does."""
+    write_safely(folder / COMPLETE, msgspec.json.encode({"complete_ms": complete_ms}))
 
 
 def write_safely(path: Path, data: bytes) -> None:

@@ -16,6 +16,7 @@ from streams.archive.files import records_of
 from streams.archive.manifest import MANIFEST, Manifest, read_manifest
 from streams.archive.views import archived_relations
 from streams.columns import view_name
+from streams.erasures import without_erased
 from streams.recorded import Recorded
 from streams.topics import TOPICS, Topic
 
@@ -62,6 +63,8 @@ class Archive:
         Raises:  RejectedError: a file is gone or damaged.
         """
         connection = duckdb.connect(":memory:")
+        temporary = str(self.folder / "sorting").replace("'", "''")  # words stay where the archive is
+        connection.execute(f"SET temp_directory = '{temporary}'")
         self.add_to(connection)
         for topic in topics:
             try:
@@ -71,13 +74,14 @@ class Archive:
                 raise _damaged(error) from error
 
     def records(self, topics: Sequence[Topic] = TOPICS) -> Iterator[Recorded]:
-        """The records, decoded by this release; in the order of `rows`."""
+        """The records, decoded by this release, in the order of `rows`; without what is still to be erased."""
+        erasures = self.manifest.erasures()
         for batch in self.rows(topics):
-            yield from records_of(pa.Table.from_batches([batch]))
+            yield from without_erased(records_of(pa.Table.from_batches([batch])), erasures)
 
 
 def _damaged(error: duckdb.Error) -> RejectedError:
     reason = " ".join(str(error).split("\n\nLINE ")[0].split())
     return RejectedError(
-        f"A file of the archive is damaged or gone; bring it back from a copy of the archive: {reason}"
+        f"A file of the archive cannot be read; ask again, or bring it back from a copy of the archive: {reason}"
     )

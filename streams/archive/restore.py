@@ -17,7 +17,7 @@ from streams.archive.reading import Archive
 from streams.client import PRODUCER, as_ours, open_client
 from streams.config import KafkaConfig
 from streams.consumer import read_all
-from streams.recorded import RESTORED
+from streams.recorded import RESTORED, is_restored_from
 from streams.topics import TOPICS, Topic
 
 _FLUSH_S = 60.0
@@ -41,15 +41,18 @@ def restore(archive: Archive, kafka: KafkaConfig, report: Callable[[Restored], N
     Raises:  RejectedError: a topic holds records of its own, or a file of the archive is damaged;
              BrokerUnavailableError: it stopped answering; call again, it goes on.
     """
+    if not all(one.done for one in archive.manifest.forgotten):
+        message = f"{archive.folder} has an erasure that is not done: let its archiver do it first (nextstate up)."
+        raise RejectedError(message)
     for topic in TOPICS:  # before anything is written
-        _last_restored(kafka, topic)
+        _last_restored(archive, kafka, topic)
     producer = open_client(Producer, kafka, PRODUCER)
     for topic in TOPICS:
         report(_restore_topic(archive, kafka, producer, topic))
 
 
 def _restore_topic(archive: Archive, kafka: KafkaConfig, producer: Any, topic: Topic) -> Restored:
-    last = _last_restored(kafka, topic)
+    last = _last_restored(archive, kafka, topic)
     failures: list[Any] = []
     num_new = num_there = 0
     for record in _records(archive, topic):
@@ -57,7 +60,7 @@ def _restore_topic(archive: Archive, kafka: KafkaConfig, producer: Any, topic: T
         if place <= last.get(record["partition"], (-1, -1)):
             num_there += 1
             continue
-        _send(producer, kafka.topic(topic.name), record, place, failures)
+        _send(producer, kafka.topic(topic.name), record, _text(archive, place), failures)
         num_new += 1
     if producer.flush(_FLUSH_S) or failures:
         reason = f": {failures[0].str()}" if failures else ""
@@ -71,7 +74,7 @@ def _records(archive: Archive, topic: Topic) -> Iterator[dict[str, Any]]:
         yield from batch.select(["partition", "epoch", "offset", *RAW.names]).to_pylist()
 
 
-def _send(producer: Any, name: str, record: dict[str, Any], place: Place, failures: list[Any]) -> None:
+def _send(producer: Any, name: str, record: dict[str, Any], mark: bytes, failures: list[Any]) -> None:
     def hear(error: Any, _: Any) -> None:
         if error is not None:
             failures.append(error)
@@ -84,7 +87,7 @@ def _send(producer: Any, name: str, record: dict[str, Any], place: Place, failur
                 partition=record["partition"],
                 key=record["key"],
                 value=record["value"],
-                headers=[*(header for header in headers if header[0] != RESTORED), (RESTORED, _text(place))],
+                headers=[*(header for header in headers if header[0] != RESTORED), (RESTORED, mark)],
                 timestamp=record["timestamp_ms"],
                 on_delivery=hear,
             )
@@ -97,28 +100,28 @@ def _send(producer: Any, name: str, record: dict[str, Any], place: Place, failur
             return
 
 
-def _last_restored(kafka: KafkaConfig, topic: Topic) -> dict[int, Place]:
+def _last_restored(archive: Archive, kafka: KafkaConfig, topic: Topic) -> dict[int, Place]:
     """The place in the archive of the last record in each partition.
 
-    Raises:  RejectedError: there is a record that no restore has written.
+    Raises:  RejectedError: there is a record that no restore of this archive has written.
     """
     last: dict[int, Place] = {}
     for record in read_all(kafka, [topic]):
         text = dict(record.headers).get(RESTORED)
-        if text is None:
+        if text is None or not is_restored_from(archive.manifest.archive_id, record.headers):
             message = (
-                f"Topic {kafka.topic(topic.name)!r} holds records of its own: restore fills an empty broker. Stop the "
-                "stack and set another kafka.topic_prefix, or another home."
+                f"Topic {kafka.topic(topic.name)!r} holds records that are not from this archive: restore fills an "
+                "empty broker. Stop the stack and set another kafka.topic_prefix, or another home."
             )
             raise RejectedError(message)
         last[record.partition] = _place(text)
     return last
 
 
-def _text(place: Place) -> bytes:
-    return f"{place[0]}/{place[1]}".encode()
+def _text(archive: Archive, place: Place) -> bytes:
+    return f"{archive.manifest.archive_id}/{place[0]}/{place[1]}".encode()
 
 
 def _place(text: bytes) -> Place:
-    epoch, _, offset = text.decode().partition("/")
+    _, epoch, offset = text.decode().split("/")
     return int(epoch), int(offset)

@@ -1,33 +1,42 @@
 """`SeenIds`: which record was the first with its id, of all that were ever archived.
 
 Owns a RocksDB folder, which can always be built again from the files. An entry is the place of the first record, so a
-record that is archived again after a crash finds itself, and is still the first.
+record that is archived again after a crash finds itself, and is still the first. How often it was written to is in it
+and in the manifest: an index that is older than its archive is not whole.
 """
 
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
 from streams.recorded import Recorded
 
 _SEPARATOR = b"\0"
+_NUM_NOTED = _SEPARATOR  # no topic has an empty name
 
 
 class SeenIds:
-    """Use it as a context; one process at a time."""
+    """Use it as a context; one process at a time. RocksDB's errors, which have no class, are raised as OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._database: Rdict | None = None
+        self._durable = WriteOptions()
+        self._durable.sync = True
 
     def __enter__(self) -> Self:
+        """Raises OSError: RocksDB cannot open the folder."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
         options = Options(raw_mode=True)
         options.create_if_missing(True)
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        self._database = Rdict(str(self._folder), options)
+        try:
+            self._database = Rdict(str(self._folder), options)
+        except Exception as error:
+            raise OSError(f"{self._folder}: {error}") from error
         return self
 
     def __exit__(
@@ -37,40 +46,54 @@ class SeenIds:
             self._database.close()
             self._database = None
 
-    def note(self, records: Sequence[Recorded], epochs: Sequence[int]) -> list[bool]:
+    @property
+    def num_noted(self) -> int:
+        """How many times `note` was called since the beginning; 0 where that is not known: learn all again."""
+        assert self._database is not None
+        return int(self._database.get(_NUM_NOTED) or b"0")
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__exit__(None, None, None)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.__enter__()
+
+    def note(self, records: Sequence[Recorded], epochs: Sequence[int], num_noted: int) -> list[bool]:
         """Whether each is the first record with its id on its topic; a record without an event never is.
 
-        Args:    records: in the order in which they lie in their partitions; epochs: of each, see files.py.
+        Args:    records: in the order in which they lie in their partitions; epochs: of each, see files.py; num_noted:
+                 of this call.
         """
         assert self._database is not None
         keys = [_key(record.topic, record.event.id) if record.event else b"" for record in records]
         known = dict(zip(keys, self._database.get(keys), strict=True)) if keys else {}
-        added = WriteBatch(raw_mode=True)
+        added: dict[bytes, bytes] = {_NUM_NOTED: str(num_noted).encode()}
         answers = []
         for key, record, epoch in zip(keys, records, epochs, strict=True):
             place = _place(epoch, record.partition, record.offset)
             if key and known[key] is None:
-                known[key] = place
-                added.put(key, place)
+                known[key] = added[key] = place
             answers.append(bool(key) and known[key] == place)
-        self._database.write(added)
+        self._write(added)
         return answers
 
     def learn(self, firsts: Iterable[tuple[str, str, int, int, int]]) -> None:
         """Know first records again. Args: firsts: (topic, event id, epoch, partition, offset) of each."""
-        assert self._database is not None
-        added = WriteBatch(raw_mode=True)
-        for topic, event_id, epoch, partition, offset in firsts:
-            added.put(_key(topic, event_id), _place(epoch, partition, offset))
-        self._database.write(added)
+        self._write({_key(topic, event_id): _place(*place) for topic, event_id, *place in firsts})
 
-    def forget(self, records: Iterable[tuple[str, str]]) -> None:
-        """Forget (topic, event id) pairs."""
+    def has_learnt(self, num_noted: int) -> None:
+        """All is known again that was ever noted."""
+        self._write({_NUM_NOTED: str(num_noted).encode()})
+
+    def _write(self, added: dict[bytes, bytes]) -> None:
+        batch: Any = WriteBatch(raw_mode=True)
+        for key, value in added.items():
+            batch.put(key, value)
         assert self._database is not None
-        removed = WriteBatch(raw_mode=True)
-        for topic, event_id in records:
-            removed.delete(_key(topic, event_id))
-        self._database.write(removed)
+        try:
+            self._database.write(batch, self._durable)
+        except Exception as error:
+            raise OSError(f"{self._folder}: {error}") from error
 
 
 def _key(topic: str, event_id: str) -> bytes:

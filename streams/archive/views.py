@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from streams.archive.files import RAW, empty_path
-from streams.archive.manifest import MANIFEST, Manifest
+from streams.archive.manifest import COMPLETE, Manifest
 from streams.columns import shared_columns, view_columns, view_name
 from streams.topics import CURRENT_POLICIES, TOPICS
 
@@ -18,8 +18,10 @@ _PLACE = ("topic", "partition", "offset")
 _HEAD = """\
 -- The views of streams/VIEWS.md over the archive in this folder, as it was when this file was written:
 --     duckdb -init {folder}/views.sql
--- or `.read {folder}/views.sql` in an open session; read it again to see what has been archived since.
+-- or `.read {folder}/views.sql` in an open session; read it again to see what has been archived since. Paths are whole:
+-- in a copy of the archive, replace them first.
 SET TimeZone = 'UTC';
+SET parquet_metadata_cache = true; -- a file never changes under its name
 CREATE SCHEMA IF NOT EXISTS log;
 """
 
@@ -93,7 +95,7 @@ def _of_all(name: str, columns: str, condition: str) -> str:
 
 def age_view(folder: Path) -> str:
     """`archive_age`: until when the archive holds all that was said, and how long ago that is."""
-    path = _quoted(str(folder / MANIFEST))
+    path = _quoted(str(folder / COMPLETE))
     return (
         "CREATE OR REPLACE VIEW archive_age AS SELECT make_timestamptz(complete_ms * 1000) AS complete, "
         f"epoch(now()) - complete_ms / 1000 AS age_seconds FROM read_json({path}, "

@@ -5,8 +5,9 @@ change is a new manifest: files first, safe on disk, then the manifest that name
 either. What a crash leaves behind is removed at the next start.
 """
 
+import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
@@ -17,17 +18,19 @@ from typing import Self
 import pyarrow as pa
 
 from schemas.clock import now_ms
+from schemas.errors import FatalError, RejectedError
+from schemas.identity import new_id
 from streams.archive.compaction import merge, next_merge, without
 from streams.archive.files import (
     OWN,
     day_of,
-    empty_path,
     read_tables,
     table_of,
     write_empty,
     write_file,
 )
 from streams.archive.manifest import (
+    MANIFEST,
     PARTIAL,
     ArchivedFile,
     Forgotten,
@@ -36,6 +39,7 @@ from streams.archive.manifest import (
     Position,
     Retired,
     read_manifest,
+    write_complete_ms,
     write_manifest,
     write_safely,
     writing,
@@ -45,7 +49,9 @@ from streams.archive.views import views_script
 from streams.erasures import Erasure
 from streams.positions import Partition
 from streams.recorded import Recorded
-from streams.topics import BY_NAME, TOPICS
+from streams.topics import BATCHES, BY_NAME
+
+_LOGGER = logging.getLogger(__name__)
 
 VIEWS = "views.sql"
 SEEN = "seen-ids"
@@ -55,8 +61,11 @@ GRACE_MS = 15 * 60 * 1000  # how long a query may go on reading files that compa
 class ArchiveWriter:
     """Use it as a context."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Callable[[], None] = lambda: None) -> None:
+        """Args: progress: called now and then in long work."""
         self._folder = folder
+        self._progress = progress
+        self._damaged: set[str] = set()  # files that could not be merged
         self._seen = SeenIds(folder / SEEN)
         self._opened = ExitStack()
         self._manifest = Manifest()
@@ -66,10 +75,14 @@ class ArchiveWriter:
         with ExitStack() as opened:
             opened.enter_context(writing(self._folder))
             self._manifest = read_manifest(self._folder)
+            self._refuse_headless()
             self._remove_strays()
             self._open_seen(opened)
             write_empty(self._folder)
-            write_manifest(self._folder, self._manifest)
+            if not self._manifest.archive_id:
+                self._manifest = replace(self._manifest, archive_id=new_id())
+                write_manifest(self._folder, self._manifest)
+                write_complete_ms(self._folder, 0)
             self._write_views()
             self._opened = opened.pop_all()
         return self
@@ -84,54 +97,62 @@ class ArchiveWriter:
         """The archive as it is now."""
         return self._manifest
 
-    def known(self) -> dict[Partition, tuple[str, int]]:
-        """(topic id, next offset to archive) of every partition that was archived before."""
-        return {(at.topic, at.partition): (at.topic_id, at.offset) for at in self._manifest.positions}
+    def known(self) -> dict[Partition, Position]:
+        """Where to read on, of every partition that was archived before."""
+        return {(at.topic, at.partition): at for at in self._manifest.positions}
 
     def append(
         self,
         records: Sequence[Recorded],
-        positions: Mapping[Partition, tuple[str, int]],
+        positions: Iterable[Position],
         *,
         gaps: Sequence[Gap] = (),
-        complete_ms: int | None = None,
         erasures: Iterable[Erasure] = (),
     ) -> None:
         """Adds records, and moves on, in one step.
 
-        Args:    records: in the order in which they lie in their partitions; positions: (topic id, next offset) of the
-                 partitions that moved; gaps: what Kafka no longer had; complete_ms: all that Kafka had then is here;
-                 erasures: which are now to be done (`forget`).
+        Args:    records: in the order in which they lie in their partitions; positions: where to read on, of the
+                 partitions that moved; gaps: what Kafka no longer had; erasures: which are now to be done (`forget`).
         Raises:  OSError: the disk is full or gone; nothing has changed then, but for a file that nobody names.
         """
-        moved = {(at.topic, at.partition): at for at in self._manifest.positions}
-        for place, (topic_id, offset) in positions.items():
-            moved[place] = _moved(place, topic_id, offset, moved.get(place))
-        files = list(self._write(records, {place: at.epoch for place, at in moved.items()}))
+        moved = self.known() | {(at.topic, at.partition): at for at in positions}
+        num_noted = self._manifest.num_noted + 1
+        files = list(self._write(records, {place: at.epoch for place, at in moved.items()}, num_noted))
         self._change(
             files=(*self._manifest.files, *files),
             positions=tuple(moved[place] for place in sorted(moved)),
             gaps=(*self._manifest.gaps, *gaps),
-            complete_ms=self._manifest.complete_ms if complete_ms is None else complete_ms,
+            num_noted=num_noted if records else self._manifest.num_noted,
             forgotten=(*self._manifest.forgotten, *(Forgotten(erasure=one, done=False) for one in erasures)),
         )
+
+    def mark_complete(self, complete_ms: int) -> None:
+        """All that Kafka had at this time (epoch) is here."""
+        write_complete_ms(self._folder, complete_ms)
 
     def forget(self) -> None:
         """Does the erasures that are not done: files are written again without them, and the old ones are gone at once.
 
-        Raises:  OSError: the disk is full or gone; RejectedError: a file is damaged. The erasures stay to be done then.
+        A damaged file is left as it is, and with it the erasure to be done.
+        Raises:  OSError: the disk is full or gone; the erasures stay to be done then.
         """
         if all(one.done for one in self._manifest.forgotten):
             return
-        erasures = self._manifest.erasures()
-        for file in self._manifest.files:
-            if (kept := without(self._folder, file, erasures, f"{self._name()}-e")) is not file:
+        erasures, is_done = self._manifest.erasures(), True
+        # Batches last: by then it is known which samples were erased.
+        for file in sorted(self._manifest.files, key=lambda one: one.topic == BATCHES.name):
+            try:
+                kept = without(self._folder, file, erasures, f"{self._name()}-e")
+            except RejectedError as error:
+                _LOGGER.warning("an erasure cannot be done: %s", error)
+                is_done = False
+                continue
+            if kept is not file:
                 self._replace([file], [] if kept is None else [kept])
-        done = tuple(replace(one, done=True) for one in self._manifest.forgotten)
-        gone = self._manifest.retired  # among them what was just replaced
-        self._change(forgotten=done, retired=())
-        for one in gone:
-            (self._folder / one.path).unlink(missing_ok=True)
+            self._progress()
+        self._remove(self._manifest.retired)  # among them what was just replaced
+        if is_done:
+            self._change(forgotten=tuple(replace(one, done=True) for one in self._manifest.forgotten))
 
     def maintain(self) -> bool:
         """One piece of housekeeping: merge some small files, or remove what nobody reads any more.
@@ -140,11 +161,21 @@ class ArchiveWriter:
         Raises:  OSError: the disk is full or gone; nothing is lost.
         """
         today = day_of(now_ms())
-        if files := next_merge(self._manifest.files, today):
-            self._replace(files, [merge(self._folder, files, self._name())])
+        whole = [file for file in self._manifest.files if file.path not in self._damaged]
+        if files := next_merge(whole, today):
+            self._merge(files)
             return True
-        self._remove_retired()
+        past = now_ms() - GRACE_MS
+        self._remove([one for one in self._manifest.retired if one.since_ms <= past])
         return False
+
+    def _merge(self, files: Sequence[ArchivedFile]) -> None:
+        try:
+            self._replace(files, [merge(self._folder, files, self._name())])
+        except RejectedError as error:  # archiving must go on; a reader meets the same, and tells its user
+            _LOGGER.warning("files are not merged: %s", error)
+            self._damaged.update(file.path for file in files)
+        self._progress()
 
     def _replace(self, old: Sequence[ArchivedFile], new: Sequence[ArchivedFile]) -> None:
         files = list(self._manifest.files)
@@ -153,7 +184,9 @@ class ArchiveWriter:
         retired = [Retired(path=file.path, since_ms=now_ms()) for file in old]
         self._change(files=tuple(file for file in kept if file not in old), retired=(*self._manifest.retired, *retired))
 
-    def _write(self, records: Sequence[Recorded], epochs: Mapping[Partition, int]) -> Iterator[ArchivedFile]:
+    def _write(
+        self, records: Sequence[Recorded], epochs: Mapping[Partition, int], num_noted: int
+    ) -> Iterator[ArchivedFile]:
         def place(record: Recorded) -> tuple[str, str]:
             return record.topic, day_of(record.timestamp_ms)
 
@@ -161,7 +194,7 @@ class ArchiveWriter:
             some = list(group)  # still in their order: sorted() keeps it
             epoch = [epochs[topic, record.partition] for record in some]
             own = pa.Table.from_arrays(
-                [pa.array(epoch, pa.int64()), pa.array(self._seen.note(some, epoch))], schema=OWN
+                [pa.array(epoch, pa.int64()), pa.array(self._seen.note(some, epoch, num_noted))], schema=OWN
             )
             part = table_of(BY_NAME[topic], some, own)
             yield write_file(self._folder, BY_NAME[topic], day, f"{self._name()}-{number:03}", [part])
@@ -181,44 +214,44 @@ class ArchiveWriter:
         return f"{self._manifest.generation + 1:09}"
 
     def _remove_strays(self) -> None:
-        """What a crash left: files that were written, but never became part of the archive."""
-        named = {
-            *(file.path for file in self._manifest.files),
-            *(file.path for file in self._manifest.retired),
-            *(empty_path(topic) for topic in TOPICS),
-        }
-        for path in self._folder.rglob("*"):
-            is_stray = path.suffix == ".parquet" and str(path.relative_to(self._folder)) not in named
-            if is_stray or path.name.endswith(PARTIAL):
+        """What a crash left: files that were written for the next generation, but never became part of the archive."""
+        next_name = self._name()
+        for path in (*self._folder.glob("*/day=*/*"), *self._folder.glob("*/*"), *self._folder.glob("*")):
+            is_stray = path.parent.name.startswith("day=") and path.name.startswith(next_name)
+            if path.is_file() and (is_stray or path.name.endswith(f".parquet{PARTIAL}")):
                 path.unlink(missing_ok=True)
 
-    def _remove_retired(self) -> None:
-        past = now_ms() - GRACE_MS
-        gone = [one for one in self._manifest.retired if one.since_ms <= past]
-        if gone:
-            self._change(retired=tuple(one for one in self._manifest.retired if one not in gone))
-            for one in gone:
-                (self._folder / one.path).unlink(missing_ok=True)
+    def _remove(self, retired: Sequence[Retired]) -> None:
+        """The files first, then their names: a file that no manifest names would stay for ever."""
+        for one in retired:
+            (self._folder / one.path).unlink(missing_ok=True)
+        if retired:
+            self._change(retired=tuple(one for one in self._manifest.retired if one not in retired))
+
+    def _refuse_headless(self) -> None:
+        """Raises FatalError where files lie here, but nothing says which of them are the archive."""
+        if not self._manifest.archive_id and next(self._folder.glob("topic=*/day=*/*.parquet"), None) is not None:
+            raise FatalError(
+                f"{self._folder} has files of an archive, but no {MANIFEST}: bring it back from a copy of the archive, "
+                "or name another folder with archive.folder."
+            )
 
     def _open_seen(self, opened: ExitStack) -> None:
-        is_lost = bool(self._manifest.files) and not (self._folder / SEEN).exists()
         try:
             opened.enter_context(self._seen)
-        except Exception:  # RocksDB's own, of no class: damaged, so made again
+        except OSError:  # damaged, perhaps: it can be made again
             shutil.rmtree(self._folder / SEEN, ignore_errors=True)
             opened.enter_context(self._seen)
-            is_lost = True
-        if is_lost:
+        if self._seen.num_noted < self._manifest.num_noted:
             self._learn_again()
 
     def _learn_again(self) -> None:
+        """Make the index of ids again: it is gone, or older than the archive."""
+        self._seen.clear()
+        names = ("topic", "event_id", "epoch", "partition", "offset")
         for file in self._manifest.files:
-            for part in read_tables(self._folder, file):
+            for part in read_tables(self._folder, file, [*names, "is_first"]):
                 firsts = part.filter(part["is_first"])
-                columns = (firsts[name].to_pylist() for name in ("topic", "event_id", "epoch", "partition", "offset"))
-                self._seen.learn(zip(*columns, strict=True))
-
-
-def _moved(place: Partition, topic_id: str, offset: int, before: Position | None) -> Position:
-    epoch = 0 if before is None else before.epoch + (before.topic_id != topic_id)
-    return Position(topic=place[0], partition=place[1], offset=offset, topic_id=topic_id, epoch=epoch)
+                self._seen.learn(zip(*(firsts[name].to_pylist() for name in names), strict=True))
+            self._progress()
+        self._seen.has_learnt(self._manifest.num_noted)

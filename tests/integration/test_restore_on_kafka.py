@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from schemas.errors import RejectedError
 from streams.admin import create_topics
 from streams.archive import restore as restoring
 from streams.archive.archiver import run_archiver
-from streams.archive.manifest import read_manifest
+from streams.archive.manifest import read_complete_ms, read_manifest
 from streams.archive.reading import Archive
 from streams.archive.restore import restore
+from streams.archive.writer import ArchiveWriter
 from streams.config import ArchiveConfig, KafkaConfig
 from streams.consumer import read_all
 from streams.recorded import RESTORED, Recorded
@@ -31,12 +33,12 @@ WAIT_S = 30.0
 async def archive_all(kafka: KafkaConfig, folder: Path) -> None:
     """Runs the archiver until it has all there is."""
     stop = threading.Event()
-    before = read_manifest(folder).complete_ms
+    before = read_complete_ms(folder)
     args = (ArchiveConfig(flush_s=0.1), kafka, folder, folder.with_name("heartbeat"), stop)
     running = asyncio.create_task(asyncio.to_thread(run_archiver, *args))
     for _ in range(int(WAIT_S / 0.1)):
         await asyncio.sleep(0.1)
-        if running.done() or read_manifest(folder).complete_ms > before:
+        if running.done() or read_complete_ms(folder) > before:
             break
     stop.set()
     await running
@@ -126,7 +128,7 @@ async def test_a_broker_with_records_of_its_own_is_left_alone(kafka: KafkaConfig
     await send(kafka, events_of(taught()))
     await archive_all(kafka, folder)
 
-    with pytest.raises(RejectedError, match="holds records of its own"):
+    with pytest.raises(RejectedError, match="not from this archive"):
         restore(Archive.read(folder), kafka, lambda _: None)
 
 
@@ -154,3 +156,36 @@ async def test_what_kafka_deleted_unread_is_a_gap(kafka: KafkaConfig, tmp_path: 
     assert sum(file.rows for file in manifest.files) == 2
     await archive_all(kafka, folder)
     assert len(read_manifest(folder).gaps) == 1
+
+
+async def test_what_another_archive_brought_back_is_archived_and_seen(kafka: KafkaConfig, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs" / "archive", tmp_path / "ours" / "archive"
+    await send(kafka, events_of(taught()))
+    await archive_all(kafka, theirs)
+    fresh = another(kafka)
+    restore(Archive.read(theirs), fresh, lambda _: None)
+    await archive_all(fresh, ours)
+
+    assert sum(file.rows for file in read_manifest(ours).files) == len(taught().records)
+    assert Log(kafka=fresh, archive=Archive.read(ours)).query().sql("SELECT count(*) FROM turns").rows == ((3,),)
+
+
+async def test_a_broker_that_has_lost_what_was_archived_is_read_from_its_beginning(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    log = MadeLog()
+    for number in range(3):
+        log.hint(f"a{number}")
+    await send(kafka, events_of(log))
+    await archive_all(kafka, folder)
+    with ArchiveWriter(folder) as writer:  # as if Kafka had had two records more, which a power cut took from it
+        (at,) = [at for at in writer.manifest.positions if at.topic == "hints" and at.offset]
+        writer.append([], [replace(at, offset=at.offset + 2)])
+    await archive_all(kafka, folder)
+
+    manifest = read_manifest(folder)
+    assert [at.epoch for at in manifest.positions if at.epoch] == [1]
+    alone = Log(kafka=None, archive=Archive.read(folder))
+    assert alone.query().sql("SELECT count(*) FROM hints").rows == ((3,),)
+    assert alone.query().sql("SELECT count(*) FROM duplicates").rows == ((3,),)

@@ -92,7 +92,7 @@ def eventually(condition: Callable[[], bool], within_s: float) -> bool:
 def test_everything_is_healthy_after_up(up: CommandLine) -> None:
     facts = up.status()
     assert {name: one["state"] for name, one in facts["components"].items()} == dict.fromkeys(
-        ["kafka", "gateway", "processors", "trainer", "reloader"], "healthy"
+        ["kafka", "gateway", "processors", "trainer", "reloader", "archiver"], "healthy"
     )
     assert facts["learning"]["because"] == "nobody has talked to it yet"
     assert facts["counts"]["runs"] == 1
@@ -105,7 +105,7 @@ def test_what_is_said_in_chat_can_be_queried_and_walked(up: CommandLine) -> None
     assert [row["question"] for row in rows] == ["How can I sleep better?", "Thanks!"]
     assert rows[0]["reply"] == "Thanks!"
     assert "How can I sleep better?" in up("lineage", rows[0]["conversation_id"]).stdout
-    assert up("status").stdout.count("healthy") == 5
+    assert up("status").stdout.count("healthy") == 6
 
 
 def test_the_gateway_is_timed_beside_its_engine(up: CommandLine) -> None:

@@ -238,3 +238,97 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             writer.append(sent[5:], positions(sent[5:]))
     archive(tmp_path, sent[5:])
     assert by_place(archived(tmp_path)) == by_place(sent)
+
+
+def test_files_without_their_manifest_are_left_alone(tmp_path: Path) -> None:
+    archive(tmp_path, taught().as_sent())
+    before = set(tmp_path.rglob("*.parquet"))
+    (tmp_path / MANIFEST).unlink()
+
+    with pytest.raises(FatalError, match=r"but no manifest\.json: bring it back"):
+        archive(tmp_path)
+    assert set(tmp_path.rglob("*.parquet")) == before
+
+
+def test_an_older_manifest_and_files_of_others_cost_nothing(tmp_path: Path) -> None:
+    sent = taught().as_sent()
+    archive(tmp_path, sent[:5])
+    older = (tmp_path / MANIFEST).read_bytes()
+    for part in (sent[5:7], sent[7:]):
+        archive(tmp_path, part)
+    (tmp_path / "mine.parquet").write_bytes(b"mine")
+    before = set(tmp_path.rglob("*.parquet"))
+    (tmp_path / MANIFEST).write_bytes(older)
+    archive(tmp_path)
+
+    lost = before - set(tmp_path.rglob("*.parquet"))
+    newest = max(path.name[:9] for path in before if "day=" in str(path))
+    assert all(not path.name.startswith(newest) for path in lost)
+    assert (tmp_path / "mine.parquet").exists()
+
+
+def test_an_index_of_ids_that_is_older_than_its_archive_is_made_again(tmp_path: Path) -> None:
+    log = MadeLog()
+    log.verdict("a", 1)
+    log.again()
+    log.verdict("b", 1)
+    first, second, third = log.as_sent()
+    archive(tmp_path / "archive", [first])
+    shutil.copytree(tmp_path / "archive" / writing.SEEN, tmp_path / "older")
+    archive(tmp_path / "archive", [third])
+    shutil.rmtree(tmp_path / "archive" / writing.SEEN)
+    shutil.copytree(tmp_path / "older", tmp_path / "archive" / writing.SEEN)
+    with ArchiveWriter(tmp_path / "archive") as writer:
+        writer.append([replace(third, offset=7), second], positions([second]))
+
+    found = query(tmp_path / "archive").sql('SELECT "offset" FROM verdicts ORDER BY 1').rows
+    assert found == ((first.offset,), (third.offset,)) or found == ((third.offset,), (first.offset,))
+
+
+def test_offsets_that_begin_anew_are_other_records(tmp_path: Path) -> None:
+    log = MadeLog()
+    log.verdict("a", 1)
+    (first,) = log.as_sent()
+    other = MadeLog()
+    other.verdict("b", 1)
+    (again,) = other.as_sent()
+    again = replace(again, partition=first.partition, offset=first.offset)
+    with ArchiveWriter(tmp_path) as writer:
+        writer.append([first], positions([first]))
+        writer.append([again], positions([again], epoch=1))
+
+    assert query(tmp_path).sql("SELECT count(*) FROM verdicts").rows == ((2,),)
+    assert [one.event.id for one in Archive.read(tmp_path).records() if one.event] == ["verdict-a", "verdict-b"]
+
+
+def test_merged_files_have_few_row_groups(tmp_path: Path) -> None:
+    log = MadeLog()
+    for number in range(2 * FAN_IN):
+        log.hint(f"a{number}")
+    archive(tmp_path, *([one] for one in log.as_sent()))
+    with ArchiveWriter(tmp_path) as writer:
+        while writer.maintain():
+            pass
+        (merged,) = writer.manifest.files
+    assert pq.ParquetFile(tmp_path / merged.path).num_row_groups == 1
+
+
+def test_a_damaged_file_does_not_keep_others_from_being_merged(tmp_path: Path) -> None:
+    log = MadeLog()
+    for number in range(2 * FAN_IN):
+        log.hint(f"a{number}")
+        log.verdict(f"a{number}", 1)
+    archive(tmp_path, *([one] for one in log.as_sent()))
+    damaged = next(file for file in read_manifest(tmp_path).files if file.topic == "hints")
+    (tmp_path / damaged.path).write_bytes(b"PAR1")
+    with ArchiveWriter(tmp_path) as writer:
+        while writer.maintain():
+            pass
+        assert any(file.rows > 1 and file.topic == "verdicts" for file in writer.manifest.files)
+        assert damaged in writer.manifest.files
+
+
+def test_a_day_whose_first_file_is_full_is_merged_behind_it() -> None:
+    full, *small = [a_file(0, size=compaction.FULL_BYTES - 10), *(a_file(number) for number in range(1, 4))]
+
+    assert next_merge([full, *small], "2026-01-03") == small
