@@ -173,7 +173,8 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
         connection.execute(statement)
     if archive is not None:
         connection.execute(raw_view())
-        connection.execute(age_view(archive.folder))
+        for statement in age_view(archive.folder):
+            connection.execute(statement)
     for name in READY_MADE:
         connection.execute(ready_made(name))
     folders = [] if archive is None else [str(archive.folder)]

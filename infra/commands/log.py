@@ -108,8 +108,11 @@ def open_broker(settings: Settings) -> Iterator[KafkaConfig]:
         yield settings.kafka.model_copy(
             update={"bootstrap_servers": state.bootstrap_servers, "topic_prefix": state.topic_prefix}
         )
-    elif home.broker.exists() and home.settings_file.exists():
-        last = take_over(home.settings_file).model_copy(update={"home": settings.home})  # the home may have moved
+    elif home.broker.exists():
+        last = (
+            take_over(home.settings_file) if home.settings_file.exists() else settings
+        )  # a log that was only restored
+        last = last.model_copy(update={"home": settings.home})  # the home may have moved
         with RunFile(home).held(), started_broker(last) as config:
             yield config
     else:

@@ -34,7 +34,7 @@ def views_script(folder: Path, manifest: Manifest) -> str:
             *archived_relations(folder, manifest),
             *topic_views({view_name(topic): [f"log.{view_name(topic)}_archived"] for topic in TOPICS}),
             raw_view(),
-            age_view(folder),
+            *age_view(folder),
             *(f"{ready_made(name)}" for name in READY_MADE),
         )
     )
@@ -93,10 +93,12 @@ def _of_all(name: str, columns: str, condition: str) -> str:
     return f"CREATE OR REPLACE VIEW {name} AS {' UNION ALL '.join(parts)};"
 
 
-def age_view(folder: Path) -> str:
-    """`archive_age`: until when the archive holds all that was said, and how long ago that is."""
+def age_view(folder: Path) -> Iterator[str]:
+    """`archive_age`: until when the archive holds all that was said, and how long ago that is; where that is known."""
+    if not (folder / COMPLETE).exists():  # a copy of the files that the manifest names, say
+        return
     path = _quoted(str(folder / COMPLETE))
-    return (
+    yield (
         "CREATE OR REPLACE VIEW archive_age AS SELECT make_timestamptz(complete_ms * 1000) AS complete, "
         f"epoch(now()) - complete_ms / 1000 AS age_seconds FROM read_json({path}, "
         "columns = {complete_ms: 'BIGINT'});"

@@ -230,7 +230,8 @@ class ArchiveWriter:
 
     def _refuse_headless(self) -> None:
         """Raises FatalError where files lie here, but nothing says which of them are the archive."""
-        if not self._manifest.archive_id and next(self._folder.glob("topic=*/day=*/*.parquet"), None) is not None:
+        has_files = next(self._folder.glob("topic=*/day=*/*.parquet"), None) is not None
+        if has_files and not (self._folder / MANIFEST).exists():
             raise FatalError(
                 f"{self._folder} has files of an archive, but no {MANIFEST}: bring it back from a copy of the archive, "
                 "or name another folder with archive.folder."

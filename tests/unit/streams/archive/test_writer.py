@@ -14,7 +14,7 @@ from streams.archive import compaction, files
 from streams.archive import writer as writing
 from streams.archive.compaction import FAN_IN, next_merge
 from streams.archive.files import day_of, read_tables, records_of
-from streams.archive.manifest import MANIFEST, ArchivedFile, read_manifest
+from streams.archive.manifest import COMPLETE, MANIFEST, ArchivedFile, read_manifest
 from streams.archive.reading import Archive
 from streams.archive.writer import ArchiveWriter
 from streams.query import LogQuery
@@ -189,6 +189,15 @@ def test_plain_duckdb_reads_the_views(tmp_path: Path) -> None:
     assert learning == [(0, 2, 0.0), (1, 1, None)]
     assert plain.sql("SELECT count(*) FROM records").fetchall() == [(len(taught().records),)]
     assert plain.sql("SELECT age_seconds FROM archive_age").fetchall()
+
+
+def test_an_archive_whose_age_nobody_knows_is_read_all_the_same(tmp_path: Path) -> None:
+    archive(tmp_path, taught().as_sent())
+    (tmp_path / COMPLETE).unlink()
+
+    assert query(tmp_path).sql("SELECT count(*) FROM actions").rows == ((3,),)
+    archive(tmp_path)
+    assert duckdb.connect().execute((tmp_path / "views.sql").read_text())
 
 
 def test_an_empty_archive_has_every_view(tmp_path: Path) -> None:
