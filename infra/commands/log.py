@@ -109,9 +109,8 @@ def open_broker(settings: Settings) -> Iterator[KafkaConfig]:
             update={"bootstrap_servers": state.bootstrap_servers, "topic_prefix": state.topic_prefix}
         )
     elif home.broker.exists():
-        last = (
-            take_over(home.settings_file) if home.settings_file.exists() else settings
-        )  # a log that was only restored
+        # A log that was restored and has never run has no settings of its own.
+        last = take_over(home.settings_file) if home.settings_file.exists() else settings
         last = last.model_copy(update={"home": settings.home})  # the home may have moved
         with RunFile(home).held(), started_broker(last) as config:
             yield config
