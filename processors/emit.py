@@ -28,7 +28,7 @@ from schemas.events import (
 from schemas.identity import derived_id
 from streams.codec import Encoded, encode, encode_batch
 from streams.producer import EventProducer, Placed
-from streams.recorded import Recorded
+from streams.recorded import Recorded, header_text
 from streams.topics import (
     BATCHES,
     HINTS,
@@ -77,7 +77,7 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
         policy=about.policy if about else "",
         conversation_id=about.conversation_id if about else "",
         tenant=about.tenant if about else "default",
-        subject=about.subject if about else _subject_of(cause),
+        subject=about.subject if about else header_text(cause.headers, "ce_subject"),  # so that an erasure finds it
         topic=cause.topic,
         partition=cause.partition,
         offset=cause.offset,
@@ -86,11 +86,6 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
         reason=str(error),
         value_preview=cause.value[: 4 * PREVIEW_CHARS].decode(errors="replace")[:PREVIEW_CHARS],
     )
-
-
-def _subject_of(cause: Recorded) -> str:
-    """Whom a record is about that could not be read: so that an erasure finds its preview."""
-    return next((raw for name, raw in cause.headers if name == "ce_subject"), b"").decode(errors="replace")
 
 
 def encoded(emission: Emission, producer: str) -> tuple[Topic, Encoded]:

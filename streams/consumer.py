@@ -209,17 +209,17 @@ def refuse_missing(admin: Any, places: Sequence[Place]) -> None:
             raise FatalError(message)
 
 
-def offsets_at(admin: Any, places: Sequence[Place], spec: Any) -> dict[Place, int]:
+def offsets_at(admin: Any, places: Sequence[Place], spec: Any, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[Place, int]:
     """The offset that `spec` asks for, per partition; of committed records only.
 
-    Raises:  BrokerUnavailableError: no answer for 30 s.
+    Raises:  BrokerUnavailableError: no answer in time.
     """
-    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while True:
         futures = admin.list_offsets(
             {TopicPartition(*place): spec for place in places},
             isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=ANSWER_TIMEOUT_S,
+            request_timeout=timeout_s,
         )
         try:
             return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}

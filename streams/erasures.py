@@ -13,7 +13,7 @@ from schemas.batch import SAMPLE_SCHEMA
 from schemas.events import BatchSealed, EventRejected, SampleBuilt, SubjectErased
 from schemas.identity import subject_digest
 from streams.codec import decode_batch
-from streams.recorded import Recorded
+from streams.recorded import Recorded, header_text
 from streams.topics import WHOLE_PROMPTS_MS
 
 ERASED = "ns_erased"  # header of a batch that has lost words: its content is no longer what its stamp says
@@ -60,9 +60,6 @@ class Erasures:
             found.add(erasure)
         return found
 
-    def __bool__(self) -> bool:
-        return bool(self.known)
-
     def add(self, erasure: Erasure) -> bool:
         """One more. Returns: whether it was not known yet."""
         if erasure.event_id in self.known:
@@ -101,7 +98,7 @@ class Erasures:
 
     def _is_erased_unread(self, record: Recorded) -> bool:
         """A record that nobody can read: all that is known of it is the subject in its headers, of whatever tenant."""
-        subject = next((raw for name, raw in record.headers if name == "ce_subject"), b"").decode(errors="replace")
+        subject = header_text(record.headers, "ce_subject")
         return self.is_about(subject) and self._is_erased_somewhere(subject, record.timestamp_ms)
 
     def _is_erased_somewhere(self, subject: str, time_ms: int) -> bool:

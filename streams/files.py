@@ -6,6 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from schemas.errors import RejectedError
+from streams.archive.views import quoted
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
 
@@ -19,9 +20,8 @@ def write_table(table: pa.Table, file: Path) -> None:
     connection = duckdb.connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("answer", table)
-    target = str(partial).replace("'", "''")
     try:
-        connection.execute(f"COPY answer TO '{target}' ({FORMATS[file.suffix]})")
+        connection.execute(f"COPY answer TO {quoted(str(partial))} ({FORMATS[file.suffix]})")
         partial.replace(file)
     except (duckdb.Error, OSError) as error:
         partial.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from schemas.errors import RejectedError
+from streams.printable import printable
 from streams.query import LogQuery
 
 Kind = Literal[
@@ -129,8 +130,7 @@ def render_tree(node: LineageNode) -> str:
 
 def one_line(text: str, chars: int) -> str:
     """Words of strangers on one line of at most so many characters, none of which controls a terminal."""
-    line = " ".join(text.split())
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    line = printable(" ".join(text.split()))
     return line if len(line) <= chars else line[: chars - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

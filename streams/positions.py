@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from schemas.errors import BrokerUnavailableError
+from schemas.errors import BrokerUnavailableError, NextstateError
 from streams.archive.manifest import Manifest, Position
 from streams.client import CONSUMER, RestartNeededError, as_ours, open_client
 from streams.config import KafkaConfig
@@ -130,14 +130,9 @@ class PositionedReader:
     def is_at_end(self) -> bool:
         """Whether everything is read that Kafka has; False also where it does not answer."""
         places = {(self._config.topic(name), number): (name, number) for name, number in self._offsets}
-        futures = self._admin.list_offsets(
-            {TopicPartition(*place): OffsetSpec.latest() for place in places},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_END_TIMEOUT_S,
-        )
         try:
-            ends = {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
-        except KafkaException:
+            ends = offsets_at(self._admin, list(places), OffsetSpec.latest(), _END_TIMEOUT_S)
+        except NextstateError:  # `read` says what is wrong
             return False
         return all(self._offsets[ours] >= ends[place] for place, ours in places.items())
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from schemas.errors import RejectedError
 from schemas.events import SubjectErased
 from streams.archive.reading import Archive
-from streams.archive.views import READY_MADE, age_view, raw_view, ready_made, topic_views
+from streams.archive.views import READY_MADE, age_view, quoted, raw_view, ready_made, topic_views
 from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.consumer import read_all
@@ -178,7 +178,7 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
     for name in READY_MADE:
         connection.execute(ready_made(name))
     folders = [] if archive is None else [str(archive.folder)]
-    connection.execute(_WALLS.format(folders=", ".join("'" + folder.replace("'", "''") + "'" for folder in folders)))
+    connection.execute(_WALLS.format(folders=", ".join(map(quoted, folders))))
     return connection
 
 

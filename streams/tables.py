@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streams.columns import RECORD_COLUMNS, Row, columns, table_schema, view_name
-from streams.recorded import Recorded
+from streams.recorded import Recorded, header_text
 from streams.topics import BY_NAME, TOPICS, Topic
 
 Order = Sequence[tuple[str, Literal["ascending", "descending"]]]
@@ -48,13 +48,12 @@ def mark_first(table: pa.Table, key: str, order: Order) -> "pa.Array[Any]":
 
 
 def _row(recorded: Recorded) -> Row:
-    producer = next((raw for name, raw in recorded.headers if name == "ce_source"), b"")
     return Row(
         topic=recorded.topic,
         partition=recorded.partition,
         offset=recorded.offset,
         timestamp_ms=recorded.timestamp_ms,
-        producer=producer.decode(errors="replace"),
+        producer=header_text(recorded.headers, "ce_source"),
         event=recorded.event,
         error=None if recorded.event is not None else str(recorded.error),
     )

@@ -16,7 +16,7 @@ from schemas import events as e
 from schemas.errors import MalformedEventError
 from streams.erasures import ERASED
 from streams.producer import SEND_TIMEOUT_S
-from streams.recorded import Recorded
+from streams.recorded import Recorded, header_text
 from streams.stamp import Stamp, content_digest, read_stamp
 from streams.topics import CHECKPOINTS, CURRENT_POLICIES, TOPIC_OF, Topic
 
@@ -164,5 +164,4 @@ class LogIndex:
 def _id_of(record: Recorded) -> str:
     if record.event is not None:
         return record.event.id
-    raw = next((raw for name, raw in record.headers if name == "ce_id"), b"")
-    return raw.decode(errors="replace")
+    return header_text(record.headers, "ce_id")

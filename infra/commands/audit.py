@@ -16,6 +16,7 @@ from infra.audit.report import Finding, Report, Tally
 from infra.commands.log import open_log
 from infra.settings import Settings
 from schemas.clock import now_ms
+from streams.printable import printable
 
 FAILED = 1
 SHOWN = 20  # failures of each check in the text; --json has all
@@ -78,10 +79,7 @@ def _draw_failures(tally: Tally) -> None:
 
 def _text(finding: Finding) -> str:
     place = f"{finding.topic}/{finding.partition}@{finding.offset}"
-    return "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for char in f"{place} {finding.event_id}: {finding.what}"
-    )
+    return printable(f"{place} {finding.event_id}: {finding.what}")
 
 
 def _draw_counts(title: str, counts: dict[str, dict[str, int]]) -> None:

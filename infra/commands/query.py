@@ -13,6 +13,7 @@ from rich.table import Table
 from infra.commands.log import Log, open_log
 from infra.settings import Settings
 from schemas.errors import RejectedError
+from streams.printable import printable
 from streams.query import LogQuery, QueryResult, topics_of
 from streams.questions import ready_questions, sql_of
 from streams.rejudged import branch_source
@@ -105,10 +106,5 @@ def print_result(result: QueryResult, form: str) -> None:
 def _print_table(result: QueryResult) -> None:
     table = Table(*result.columns)
     for row in result.rows:
-        table.add_row(*("" if value is None else _safe(str(value)) for value in row))
+        table.add_row(*("" if value is None else printable(str(value), keep="\n") for value in row))
     Console().print(table, markup=False)
-
-
-def _safe(text: str) -> str:
-    """Words of strangers, without control characters for the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

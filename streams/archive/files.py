@@ -1,7 +1,7 @@
 """The form of an archive's files: one row per record, with its columns as views have them, and the record itself.
 
     topic, partition, offset, record_time, producer, error, event_id, time, ...   as streams/tables.py makes them
-    epoch                    how many topics of that name there were before: one that is made again counts from 0 again
+    epoch                    how often the partition's offsets had begun anew: of a topic made again, or a log cut off
     is_first                 whether it is the first record with its id: the one that counts
     timestamp_ms, key, value, headers    the record as Kafka had it, byte for byte
 
@@ -41,7 +41,6 @@ RAW = pa.schema(_RAW)
 OWN = pa.schema(_OWN)
 ROW_GROUP_ROWS = 20_000  # rows that a reader skips or reads at once
 _ROW_GROUP_BYTES = 32 * 1024 * 1024  # of records with large values: fewer rows
-_DAY_MS = 24 * 60 * 60 * 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNREADABLE = (pa.ArrowException, OSError)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from schemas.errors import RejectedError
 from streams.archive.files import records_of
 from streams.archive.manifest import MANIFEST, Manifest, read_manifest
-from streams.archive.views import archived_relations
+from streams.archive.views import archived_relations, quoted
 from streams.columns import view_name
 from streams.erasures import without_erased
 from streams.recorded import Recorded
@@ -63,8 +63,8 @@ class Archive:
         Raises:  RejectedError: a file is gone or damaged.
         """
         connection = duckdb.connect(":memory:")
-        temporary = str(self.folder / "sorting").replace("'", "''")  # words stay where the archive is
-        connection.execute(f"SET temp_directory = '{temporary}'")
+        # Words that do not fit into memory stay where the archive is.
+        connection.execute(f"SET temp_directory = {quoted(str(self.folder / 'sorting'))}")
         self.add_to(connection)
         for topic in topics:
             try:

@@ -44,7 +44,7 @@ def archived_relations(folder: Path, manifest: Manifest) -> Iterator[str]:
     """`log.<topic>_archived`: the rows of a topic's files."""
     for topic in TOPICS:
         paths = [empty_path(topic), *(file.path for file in manifest.of_topic(topic.name))]
-        listed = ", ".join(_quoted(str(folder / path)) for path in paths)
+        listed = ", ".join(quoted(str(folder / path)) for path in paths)
         options = "union_by_name = true, hive_partitioning = false"
         yield f"CREATE OR REPLACE VIEW log.{view_name(topic)}_archived AS FROM read_parquet([{listed}], {options});"
 
@@ -97,7 +97,7 @@ def age_view(folder: Path) -> Iterator[str]:
     """`archive_age`: until when the archive holds all that was said, and how long ago that is; where that is known."""
     if not (folder / COMPLETE).exists():  # a copy of the files that the manifest names, say
         return
-    path = _quoted(str(folder / COMPLETE))
+    path = quoted(str(folder / COMPLETE))
     yield (
         "CREATE OR REPLACE VIEW archive_age AS SELECT make_timestamptz(complete_ms * 1000) AS complete, "
         f"epoch(now()) - complete_ms / 1000 AS age_seconds FROM read_json({path}, "
@@ -105,5 +105,6 @@ def age_view(folder: Path) -> Iterator[str]:
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

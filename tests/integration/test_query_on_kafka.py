@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from archive_world import taught
 from example_events import EXAMPLES
 from made_log import POLICY, MadeLog
 
@@ -19,16 +20,6 @@ from streams.query import LogQuery
 from streams.topics import BATCHES, BY_NAME, NEXT_STATES, TOPICS
 
 pytestmark = pytest.mark.kafka
-
-
-def taught() -> MadeLog:
-    log = MadeLog()
-    log.ready("a0", -1, "Answer without bold.", question="How can I sleep?", answer="**Tips**", reply="No bold please.")
-    log.ready("a1", 1, question="No bold please.", answer="Sleep early.", reply="Thanks!")
-    log.batch("b1", "a0", "a1")
-    log.checkpoint(1, {"b1": ("a0", "a1")})
-    log.action("a2", version=1)
-    return log
 
 
 async def send(config: KafkaConfig, sent: Iterable[tuple[str, Event]]) -> None:

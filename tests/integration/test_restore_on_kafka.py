@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from archive_world import taught
 from made_log import MadeLog
-from test_query_on_kafka import events_of, send, taught
+from test_query_on_kafka import events_of, send
 
 from infra.commands.log import Log
 from schemas.errors import RejectedError
