@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from schemas.errors import RejectedError
-from streams.archive.views import quoted
+from streams.archive.sql import quoted
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
 

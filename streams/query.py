@@ -16,8 +16,10 @@ import pyarrow as pa
 
 from schemas.errors import RejectedError
 from schemas.events import SubjectErased
+from streams.archive.manifest import Manifest
 from streams.archive.reading import Archive
-from streams.archive.views import READY_MADE, age_view, quoted, raw_view, ready_made, topic_views
+from streams.archive.sql import quoted, ready_made
+from streams.archive.views import READY_MADE, age_view, raw_view, ready_made_views, topic_views
 from streams.columns import view_name
 from streams.config import KafkaConfig
 from streams.consumer import read_all
@@ -158,6 +160,7 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
     connection = duckdb.connect(":memory:")
     connection.execute("CREATE SCHEMA log")
     relations: dict[str, list[str]] = {view_name(topic): [] for topic in TOPICS}
+    tails: list[str] = []
     if archive is not None:
         archive.add_to(connection)
         for name, of_topic in relations.items():
@@ -167,6 +170,7 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
         if tail.num_rows or not of_topic:
             _add_tail(connection, name, tail, of_topic)
             of_topic.append(f"log.{name}_tail")
+            tails.append(name)
     for name in parts[0].keys() - relations.keys() if parts else ():
         _add_table(connection, name, pa.concat_tables([part[name] for part in parts]))
     for statement in topic_views(relations):
@@ -175,8 +179,9 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
         connection.execute(raw_view())
         for statement in age_view(archive.folder):
             connection.execute(statement)
-    for name in READY_MADE:
-        connection.execute(ready_made(name))
+    ready = ready_made_views(None, Manifest()) if archive is None else archive.ready_made_views(tails)
+    for statement in ready:
+        connection.execute(statement)
     folders = [] if archive is None else [str(archive.folder)]
     connection.execute(_WALLS.format(folders=", ".join(map(quoted, folders))))
     return connection

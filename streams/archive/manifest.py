@@ -85,6 +85,24 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryFile:
+    """One Parquet file: rows of `turns`, of actions of one day."""
+
+    path: str  # below the archive's folder
+    day: str  # UTC, of the actions' own time
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The view `turns` over all records before some positions, written down (summary.py)."""
+
+    made_by: str  # digest of the SQL: another release's view has other columns
+    files: tuple[SummaryFile, ...]
+    positions: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One state of an archive.
 
@@ -101,6 +119,7 @@ class Manifest:
     files: tuple[ArchivedFile, ...] = ()
     retired: tuple[Retired, ...] = ()
     forgotten: tuple[Forgotten, ...] = ()
+    summary: Summary | None = None
 
     def of_topic(self, topic: str) -> list[ArchivedFile]:
         """The files of a topic, in the order of their records."""

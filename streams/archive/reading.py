@@ -3,7 +3,7 @@
 Consumes the manifest and the files that it names; a query may hold on to one state while the archive grows on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,8 @@ import pyarrow as pa
 from schemas.errors import RejectedError
 from streams.archive.files import records_of
 from streams.archive.manifest import MANIFEST, Manifest, read_manifest
-from streams.archive.views import archived_relations, quoted
+from streams.archive.sql import quoted
+from streams.archive.views import archived_relations, ready_made_views
 from streams.columns import view_name
 from streams.erasures import without_erased
 from streams.recorded import Recorded
@@ -56,6 +57,10 @@ class Archive:
                 connection.execute(statement)
         except duckdb.Error as error:
             raise _damaged(error) from error
+
+    def ready_made_views(self, tails: Collection[str]) -> Iterator[str]:
+        """Their statements, over what is archived and more. Args: as `turns_view`."""
+        return ready_made_views(self.folder, self.manifest, tails)
 
     def rows(self, topics: Sequence[Topic] = TOPICS) -> Iterator[pa.RecordBatch]:
         """Rows in the form of files.py, topic by topic, each partition in the order of its records.

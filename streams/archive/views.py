@@ -4,16 +4,17 @@ Consumes a manifest, produces statements; runs none. The schema `log` holds ever
 streams/VIEWS.md show what counts of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from streams.archive.files import RAW, empty_path
 from streams.archive.manifest import COMPLETE, Manifest
+from streams.archive.sql import parquet, quoted, ready_made
+from streams.archive.turns import turns_view
 from streams.columns import shared_columns, view_columns, view_name
 from streams.topics import CURRENT_POLICIES, TOPICS
 
 READY_MADE = ("turns", "learning", "untrained", "lineage")  # each may use those before it
-VIEWS_DIR = Path(__file__).parent.parent / "views"
 _PLACE = ("topic", "partition", "offset")
 _HEAD = """\
 -- The views of streams/VIEWS.md over the archive in this folder, as it was when this file was written:
@@ -35,7 +36,7 @@ def views_script(folder: Path, manifest: Manifest) -> str:
             *topic_views({view_name(topic): [f"log.{view_name(topic)}_archived"] for topic in TOPICS}),
             raw_view(),
             *age_view(folder),
-            *(f"{ready_made(name)}" for name in READY_MADE),
+            *ready_made_views(folder, manifest),
         )
     )
 
@@ -44,9 +45,7 @@ def archived_relations(folder: Path, manifest: Manifest) -> Iterator[str]:
     """`log.<topic>_archived`: the rows of a topic's files."""
     for topic in TOPICS:
         paths = [empty_path(topic), *(file.path for file in manifest.of_topic(topic.name))]
-        listed = ", ".join(quoted(str(folder / path)) for path in paths)
-        options = "union_by_name = true, hive_partitioning = false"
-        yield f"CREATE OR REPLACE VIEW log.{view_name(topic)}_archived AS FROM read_parquet([{listed}], {options});"
+        yield f"CREATE OR REPLACE VIEW log.{view_name(topic)}_archived AS FROM {parquet(folder, paths)};"
 
 
 def topic_views(parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -83,9 +82,12 @@ def raw_view() -> str:
     return f"CREATE OR REPLACE VIEW records AS {' UNION ALL '.join(parts)};"
 
 
-def ready_made(name: str) -> str:
-    """The statements of a ready-made view."""
-    return (VIEWS_DIR / f"{name}.sql").read_text()
+def ready_made_views(folder: Path | None, manifest: Manifest, tails: Collection[str] = ()) -> Iterator[str]:
+    """The ready-made views, after those of topics. Arguments as `turns_view`."""
+    for name in READY_MADE:
+        yield ready_made(name)
+        if name == "turns":
+            yield from turns_view(folder, manifest, tails)
 
 
 def _of_all(name: str, columns: str, condition: str) -> str:
@@ -103,8 +105,3 @@ def age_view(folder: Path) -> Iterator[str]:
         f"epoch(now()) - complete_ms / 1000 AS age_seconds FROM read_json({path}, "
         "columns = {complete_ms: 'BIGINT'});"
     )
-
-
-def quoted(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"

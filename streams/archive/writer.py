@@ -7,6 +7,7 @@ either. What a crash leaves behind is removed at the next start.
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import duckdb
 import pyarrow as pa
 
 from schemas.clock import now_ms
@@ -38,6 +40,7 @@ from streams.archive.manifest import (
     Manifest,
     Position,
     Retired,
+    Summary,
     read_manifest,
     write_complete_ms,
     write_manifest,
@@ -45,6 +48,8 @@ from streams.archive.manifest import (
     writing,
 )
 from streams.archive.seen import SeenIds
+from streams.archive.summary import summarise
+from streams.archive.turns import num_since
 from streams.archive.views import views_script
 from streams.erasures import Erasure
 from streams.positions import Partition
@@ -55,6 +60,8 @@ _LOGGER = logging.getLogger(__name__)
 
 VIEWS = "views.sql"
 SEEN = "seen-ids"
+SUMMARY_OFFSETS = 5_000  # how far a summary may be behind before it is worth to write it on
+SUMMARY_PAUSE = 20  # times as long as a summary took, until the next one
 GRACE_MS = 15 * 60 * 1000  # how long a query may go on reading files that compaction has replaced
 
 
@@ -66,6 +73,7 @@ class ArchiveWriter:
         self._folder = folder
         self._progress = progress
         self._damaged: set[str] = set()  # files that could not be merged
+        self._next_summary_s = time.monotonic()
         self._seen = SeenIds(folder / SEEN)
         self._opened = ExitStack()
         self._manifest = Manifest()
@@ -138,6 +146,7 @@ class ArchiveWriter:
         """
         if all(one.done for one in self._manifest.forgotten):
             return
+        self._take_summary(None)
         erasures, is_done = self._manifest.erasures(), True
         # Batches last: by then it is known which samples were erased.
         for file in sorted(self._manifest.files, key=lambda one: one.topic == BATCHES.name):
@@ -155,7 +164,7 @@ class ArchiveWriter:
             self._change(forgotten=tuple(replace(one, done=True) for one in self._manifest.forgotten))
 
     def maintain(self) -> bool:
-        """One piece of housekeeping: merge some small files, or remove what nobody reads any more.
+        """One piece of housekeeping: merge small files, write the summary on, or remove what nobody reads any more.
 
         Returns: whether there may be more to do.
         Raises:  OSError: the disk is full or gone; nothing is lost.
@@ -165,9 +174,32 @@ class ArchiveWriter:
         if files := next_merge(whole, today):
             self._merge(files)
             return True
+        if num_since(self._manifest) >= SUMMARY_OFFSETS and time.monotonic() >= self._next_summary_s:
+            self.summarise()
+            return True
         past = now_ms() - GRACE_MS
         self._remove([one for one in self._manifest.retired if one.since_ms <= past])
         return False
+
+    def summarise(self) -> None:
+        """Writes the rows of the view `turns` ahead, of all that is archived.
+
+        Raises:  OSError: the disk is full or gone; nothing is lost.
+        """
+        started_s = time.monotonic()
+        try:
+            self._take_summary(summarise(self._folder.absolute(), self._manifest, self._name(), self._progress))
+        except duckdb.Error as error:  # archiving must go on; a reader meets the same, and tells its user
+            _LOGGER.warning("the summary of turns is not written on: %s", error)
+        ended_s = time.monotonic()
+        self._next_summary_s = ended_s + SUMMARY_PAUSE * (ended_s - started_s)
+
+    def _take_summary(self, summary: Summary | None) -> None:
+        if summary is not self._manifest.summary:
+            before = self._manifest.summary.files if self._manifest.summary else ()
+            old = [file for file in before if summary is None or file not in summary.files]
+            retired = [Retired(path=file.path, since_ms=now_ms()) for file in old]
+            self._change(summary=summary, retired=(*self._manifest.retired, *retired))
 
     def _merge(self, files: Sequence[ArchivedFile]) -> None:
         try:
@@ -202,7 +234,7 @@ class ArchiveWriter:
     def _change(self, **changes: object) -> None:
         manifest = self._manifest.next(**changes)
         write_manifest(self._folder, manifest)
-        has_other_files = manifest.files != self._manifest.files
+        has_other_files = (manifest.files, manifest.summary) != (self._manifest.files, self._manifest.summary)
         self._manifest = manifest
         if has_other_files:
             self._write_views()

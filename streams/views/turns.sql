@@ -116,5 +116,3 @@ LEFT JOIN training ON training.action_id = acted.event_id AND training.policy = 
 LEFT JOIN batch ON batch.sample_id = coalesce(training.sample_id, sample.event_id)
 LEFT JOIN skip ON skip.action_id = acted.event_id
 LEFT JOIN outcome ON outcome.episode = acted.episode_id;
-
-CREATE OR REPLACE VIEW turns AS FROM turns_of(NULL);
