@@ -1,0 +1,1 @@
+"""What the log costs and how fast it answers, each beside a named alternative."""
