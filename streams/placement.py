@@ -4,6 +4,8 @@ Joined topics rely on it: one conversation is in one partition number everywhere
 key or partitioner wrong; such a record is a rejection, not a wrong join.
 """
 
+from functools import lru_cache
+
 from aiokafka.partitioner import murmur2  # the very function by which Faust's producers place records
 
 from schemas.errors import MalformedEventError
@@ -11,6 +13,7 @@ from schemas.events import Event
 from streams.topics import Topic
 
 
+@lru_cache(maxsize=100_000)  # the hash is plain Python, and a conversation's key comes with each of its records
 def partition_of(key: bytes, num_partitions: int) -> int:
     """Where the Java client, librdkafka's `murmur2_random` and aiokafka put a key."""
     return int((murmur2(key) & 0x7FFFFFFF) % num_partitions)

@@ -33,6 +33,7 @@ _PLACES = re.compile(
     | (?P<version>(?<=version":)\d+ | (?<=@)\d+)""",
     re.VERBOSE,
 )
+_ANY_BROKER = KafkaConfig()
 _PAUSE_MS = 1_000  # between the last event of a copy and the first of the next
 _STEP = 7_919  # a prime, so that words and tokens of neighbouring copies are far apart
 _Parts = Sequence[tuple[str, bytes]]  # kind of place, or "" for what stays; and what stands there
@@ -58,7 +59,7 @@ class Pattern:
     def __init__(self, forms: Sequence[_Form]) -> None:
         events = [form.record.event for form in forms]
         times = [form.record.timestamp_ms for form in forms]
-        self._start_ms = min(times)
+        self.start_ms = min(times)
         self.span_ms = max(times) - min(times) + _PAUSE_MS
         self._forms = forms
         self._num_versions = sum(isinstance(event, CheckpointPublished) for event in events) // 2  # on two topics
@@ -74,12 +75,16 @@ class Pattern:
     def of(cls, records: Iterable[Recorded]) -> Self:
         """Args: records: a log. Raises: RejectedError: it has no action."""
         kept = [one for one in records if one.event is not None and not isinstance(one.event, SubjectErased)]
+        sample_ids = {one.event.id for one in kept if isinstance(one.event, SampleBuilt)}
+        whole = [
+            one for one in kept if not isinstance(one.event, BatchSealed) or sample_ids.issuperset(one.event.sample_ids)
+        ]
         if not any(isinstance(one.event, ActionTaken) for one in kept):
             message = (
                 "This log has no action whose like could be written: talk to a stack first, or run nextstate demo."
             )
             raise RejectedError(message)
-        ordered = sorted(kept, key=lambda one: isinstance(one.event, BatchSealed))  # samples are known before batches
+        ordered = sorted(whole, key=lambda one: isinstance(one.event, BatchSealed))  # samples are known before batches
         return cls([_form(one) for one in ordered])
 
     def mix(self) -> Counter[str]:
@@ -88,15 +93,13 @@ class Pattern:
 
     def copy(self, number: int, first_ms: int) -> Iterator[Written]:
         """One more length of history. Args: number: of the copy, from 0 on; first_ms: when copy 0 begins, epoch."""
-        shift_ms = first_ms + number * self.span_ms - self._start_ms
+        shift_ms = first_ms + number * self.span_ms - self.start_ms
         rewrite = _Rewrite(number, shift_ms, number * self._num_versions, self._words, self._tokens)
         samples: dict[str, SampleBuilt] = {}
         for form in self._forms:
             event = form.record.event
             if isinstance(event, BatchSealed):
                 later = self._later_batch(event, number, rewrite)
-                if not all(one in samples for one in later.sample_ids):
-                    continue
                 encoded = encode_batch(later, [samples[one] for one in later.sample_ids], "processors")
             else:
                 encoded = rewrite.record(form)
@@ -149,7 +152,7 @@ class _Rewrite:
         headers["ce_id"] = self.id(record.event.id).encode()
         headers["ce_time"] = time.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
         if "ns_instance" in headers:  # each copy is a later life of its producers
-            headers["ns_instance"] = self._fill(_parts(headers["ns_instance"]))
+            headers["ns_instance"] = self._at("instance", headers["ns_instance"])
             headers["ns_digest"] = content_digest(list(headers.items()), encoded.key, encoded.value).encode()
         return replace(encoded, headers=list(headers.items()))
 
@@ -170,6 +173,8 @@ class _Rewrite:
                 return b" ".join(self._words[word] for word in text.split(b" "))
             case "tokens":
                 return b",".join(self._tokens[token] for token in text.split(b","))
+            case "instance":
+                return self._fill(_parts(text))
             case "version":
                 return str(int(text) + self._num_versions_before).encode()
         logprobs = np.array(orjson.loads(b"[%b]" % text), np.float32)
@@ -215,7 +220,7 @@ class Places:
         offset = self.ends[topic.name, partition]
         self.ends[topic.name, partition] += 1
         return record_of(
-            KafkaConfig(),
+            _ANY_BROKER,
             topic=topic.name,
             partition=partition,
             offset=offset,
