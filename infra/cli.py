@@ -14,13 +14,14 @@ import click
 
 from infra.cli_history import HISTORY
 from infra.cli_import import import_chats
-from infra.cli_options import configured, os_refusal, report
+from infra.cli_options import archive_option, configured, os_refusal, report
 from schemas.errors import NextstateError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
 
 BAD_INPUT = 2
+LOG_PARTS = ("questions", "archiving", "growth", "replay")
 
 
 def main() -> None:
@@ -134,6 +135,32 @@ def train(settings: Settings, as_json: bool) -> int:
     from infra.commands.bench import show_train
 
     return show_train(settings, report, as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--part", "parts", multiple=True, type=click.Choice(LOG_PARTS), help="Only this; repeatable.  [default: all]"
+)
+@click.option("--events", default=1_000_000, show_default=True, type=click.IntRange(min=10_000), help="To ask about.")
+@click.option("--folder", type=click.Path(path_type=Path), help="For what is written: kept, and gone on with.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@archive_option
+@configured
+def log(
+    settings: Settings,
+    *,
+    parts: tuple[str, ...],
+    events: int,
+    folder: Path | None,
+    archive: Path | None,
+    as_json: bool,
+) -> int:
+    """What the log costs and how fast it answers, on later history like this home's. Needs no running stack."""
+    from infra.commands.bench_log import show_log
+
+    return show_log(
+        settings, parts=parts, num_events=events, folder=folder, archive=archive, as_json=as_json, report=report
+    )
 
 
 @nextstate.group()

@@ -260,6 +260,7 @@ SkipReason = Literal[
     "too_stale",
     "already_trained",
     "rejected",
+    "erased",
 ]
 
 

@@ -19,6 +19,11 @@ def new_id(time_ms: int | None = None) -> str:
     return f"{stamp_ms:012x}{secrets.token_hex(10)}"
 
 
+def time_of(recorded_id: str) -> int:
+    """When an id of `new_id` was made (epoch ms); of a digest, any number."""
+    return int(recorded_id[:12], 16)
+
+
 def digest_bytes(data: bytes) -> str:
     """SHA-256 of the data, shortened to `DIGEST_CHARS` hex digits."""
     return hashlib.sha256(data).hexdigest()[:DIGEST_CHARS]

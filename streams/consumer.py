@@ -18,10 +18,12 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError, FatalError
+from schemas.events import SubjectErased
 from streams.client import CONSUMER, as_ours, open_client
 from streams.config import KafkaConfig
+from streams.erasures import Erasure, Erasures
 from streams.recorded import Recorded, recorded
-from streams.topics import Topic
+from streams.topics import ERASURES, Topic
 
 __all__ = ["GroupConsumer", "Recorded", "follow", "read_all"]
 
@@ -63,6 +65,12 @@ def read_all(
         if place in ranges:
             ranges[place] = (max(ranges[place][0], offset), ranges[place][1])
     return _read(config, {place: limits for place, limits in ranges.items() if limits[0] < limits[1]})
+
+
+def read_erasures(config: KafkaConfig) -> Erasures:
+    """What the broker says is erased. Raises: as `read_all`."""
+    events = (record.event for record in read_all(config, [ERASURES]))
+    return Erasures.of(Erasure.of(event) for event in events if isinstance(event, SubjectErased))
 
 
 async def follow(

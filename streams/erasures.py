@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from schemas.batch import SAMPLE_SCHEMA
 from schemas.events import BatchSealed, EventRejected, SampleBuilt, SubjectErased
-from schemas.identity import subject_digest
+from schemas.identity import subject_digest, time_of
 from streams.codec import decode_batch
 from streams.recorded import Recorded, header_text
 from streams.topics import WHOLE_PROMPTS_MS
@@ -75,6 +75,11 @@ class Erasures:
         """Whether a subject of this name, of any tenant, was ever erased."""
         return bool(subject) and subject_digest(str(subject)) in self._digests
 
+    def covers(self, *, sample_id: str, action_id: str, tenant: str, subject: str, sealed_ms: int) -> bool:
+        """Whether a sample in a batch is erased. Args: sealed_ms: the batch's time, which no input of it is after."""
+        until_ms = self._until_ms.get((tenant, subject_digest(subject)), -1)
+        return sample_id in self._sample_ids or sealed_ms <= until_ms or _is_until(action_id, until_ms)
+
     def apply(self, record: Recorded) -> Recorded | None:
         """The record as it may be kept: mostly itself; None where nothing of it may."""
         if not self.known:
@@ -123,6 +128,13 @@ class Erasures:
             return True
         is_later = sample_id in self._later_sample_ids
         return not is_later and self._is_erased(tenant, subject, sealed_ms - WHOLE_PROMPTS_MS)
+
+
+def _is_until(action_id: str, until_ms: int) -> bool:
+    try:
+        return time_of(action_id) <= until_ms
+    except ValueError:  # an id of somebody else's making
+        return False
 
 
 def without_erased(records: Iterable[Recorded], erasures: Erasures) -> Iterator[Recorded]:

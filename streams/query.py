@@ -15,19 +15,18 @@ import duckdb
 import pyarrow as pa
 
 from schemas.errors import RejectedError
-from schemas.events import SubjectErased
 from streams.archive.manifest import Manifest
 from streams.archive.reading import Archive
 from streams.archive.sql import quoted, ready_made
 from streams.archive.views import READY_MADE, age_view, raw_view, ready_made_views, topic_views
 from streams.columns import view_name
 from streams.config import KafkaConfig
-from streams.consumer import read_all
-from streams.erasures import Erasure, Erasures, without_erased
+from streams.consumer import read_all, read_erasures
+from streams.erasures import without_erased
 from streams.positions import behind
 from streams.recorded import Recorded, is_restored_from
 from streams.tables import FIRST_RECORD, mark_first, tables
-from streams.topics import ERASURES, TOPICS, Topic
+from streams.topics import TOPICS, Topic
 
 # Two views of records of any topic, two functions that take SQL or names as text, and escapes in quoted names.
 _OF_ALL_TOPICS = {"duplicates", "undecodable", "log", "query", "query_table", "uescape"}
@@ -126,10 +125,9 @@ def new_records(config: KafkaConfig, topics: Sequence[Topic], archive: Archive |
     Raises:  as `read_all`.
     """
     after = {} if archive is None else behind(config, topics, archive.manifest)
-    erasures = Erasures() if archive is None else archive.manifest.erasures()
-    for record in read_all(config, [ERASURES]):
-        if isinstance(record.event, SubjectErased):
-            erasures.add(Erasure.of(record.event))
+    erasures = read_erasures(config)
+    for known in () if archive is None else archive.manifest.forgotten:
+        erasures.add(known.erasure)
     for record in without_erased(read_all(config, topics, after=after), erasures):
         if archive is None or not is_restored_from(archive.manifest.archive_id, record.headers):
             yield record

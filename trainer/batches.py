@@ -18,6 +18,7 @@ from torch import Tensor
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import SkipReason, Source
 from schemas.origin import ENGINE, UNSCORED
+from streams.erasures import Erasures
 from trainer.backends.base import Response
 from trainer.objectives.base import Objective, Signals
 
@@ -117,6 +118,8 @@ class Admission:
     max_staleness: int
     vocab_size: int
     trained: Set[str]  # action ids
+    erasures: Erasures
+    sealed_ms: int  # the batch's time
 
 
 def admit(table: pa.Table, admission: Admission) -> Intake:
@@ -179,6 +182,8 @@ def _view(array: Any) -> Tensor:
 def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tuple[SkipReason, str] | None:
     if turn.action_id in admission.trained or turn.action_id in in_batch:
         return "already_trained", "The action is in `trained`, or earlier in this batch."
+    if _is_erased(turn, admission):
+        return "erased", "Its subject was erased before it trained."
     if len(turn.response.response_ids_T) == 0:
         return "empty_response", "The response has no tokens."
     _check_tokens(turn, admission.vocab_size)
@@ -197,6 +202,16 @@ def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tup
     if not admission.objective.passes(turn.signals):
         return "zero_without_hint", f"Objective {admission.objective.name} has no term for it."
     return None
+
+
+def _is_erased(turn: Turn, admission: Admission) -> bool:
+    return admission.erasures.covers(
+        sample_id=turn.sample_id,
+        action_id=turn.action_id,
+        tenant=turn.origin.tenant,
+        subject=turn.origin.subject,
+        sealed_ms=admission.sealed_ms,
+    )
 
 
 def _check_tokens(turn: Turn, vocab_size: int) -> None:

@@ -10,7 +10,7 @@ A start:
 
 A batch, and why `kill -9` is harmless at any point of it:
   4. poll the record behind the committed offset                        a kill: polled again
-  5. sort its samples (batches.py): train, skip, reject                 a kill: sorted again, alike
+  5. sort its samples (batches.py): train, skip, reject                 a kill: sorted again; alike, but for erasures
   6. train (step.py); the weights move in memory only                   a kill: the weights of step 3, trained again
   7. save the version's folder, fsynced and renamed (checkpoint.py)     a kill: step 2 removes it
   8. one transaction (publish.py): checkpoint, trained entries, skips,  a kill: step 1 commits or aborts it as a whole
@@ -31,7 +31,8 @@ from streams import topics
 from streams.checkpoints import identify_base
 from streams.codec import decode_batch
 from streams.config import KafkaConfig
-from streams.consumer import GroupConsumer, Recorded
+from streams.consumer import GroupConsumer, Recorded, read_erasures
+from streams.erasures import Erasures
 from streams.heartbeat import Heartbeat
 from streams.transactions import TransactionalProducer
 from trainer.backends.base import Backend, Tensors
@@ -96,7 +97,8 @@ def run_trainer(
         trainer.resume()
         with Heartbeat(heartbeat) as pulse:  # only now: a trainer that cannot begin must not look healthy
             for recorded in _batches(trainer, consumer, pulse, stop, ends_when_done=ends_when_done):  # 4
-                publication = trainer.train(recorded, lambda: _go_on(pulse, stop))
+                erasures = read_erasures(kafka)
+                publication = trainer.train(recorded, lambda: _go_on(pulse, stop), erasures=erasures)
                 publish(producer, consumer, recorded, publication)  # 8
                 trainer.adopt(publication)  # 9
                 trainer.prune(lambda: served_version(kafka, policy))
@@ -167,11 +169,11 @@ class Trainer:
             return recorded.key == self.policy.encode()
         return recorded.event.policy == self.policy
 
-    def train(self, recorded: Recorded, before_pass: Callable[[], None]) -> Publication:
+    def train(self, recorded: Recorded, before_pass: Callable[[], None], *, erasures: Erasures) -> Publication:
         """Steps 5 to 7 for one record.
 
         Args:    before_pass: called before each forward or backward pass; what it raises abandons the step, with no
-                 weight moved.
+                 weight moved; erasures: whose samples do not train any more.
         """
         started_s = time.monotonic()
         try:
@@ -179,7 +181,7 @@ class Trainer:
         except RejectedError as error:
             _LOGGER.warning("batch at offset %d is rejected: %s", recorded.offset, error)
             return Publication(rejected=(batch_rejected(recorded, error, self.policy),))
-        intake = admit(table, self._admission())  # 5
+        intake = admit(table, self._admission(batch, erasures))  # 5
         _LOGGER.debug("batch %s: %d of %d samples train", batch.id, len(intake.turns), len(batch.sample_ids))
         report = self._step(intake, before_pass)  # 6
         checkpoint = self._save(batch, report, started_s) if report.trained else None  # 7
@@ -210,13 +212,15 @@ class Trainer:
             if checkpoint.version != serving:
                 self._store.remove(checkpoint)
 
-    def _admission(self) -> Admission:
+    def _admission(self, batch: BatchSealed, erasures: Erasures) -> Admission:
         return Admission(
             objective=self._config.objective,
             version=self._committed.version,
             max_staleness=self._config.max_staleness,
             vocab_size=self._backend.vocab_size,
             trained=self._committed.trained,
+            erasures=erasures,
+            sealed_ms=batch.time_ms,
         )
 
     def _step(self, intake: Intake, before_pass: Callable[[], None]) -> StepReport:

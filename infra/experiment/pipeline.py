@@ -32,6 +32,7 @@ from serving.conversation import ConversationIndex
 from serving.gateway import create_app
 from serving.rendering import ChatRenderer
 from serving.routing import Routes
+from streams.erasures import Erasures
 from streams.memory import MemoryLog, MemoryTable
 from streams.recorded import Recorded
 from streams.topics import ACTIONS, BATCHES, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
@@ -137,7 +138,7 @@ class Pipeline:
 
     def _train(self, record: Recorded) -> CheckpointPublished | None:
         assert self._learner is not None
-        publication = self._learner.trainer.train(record, lambda: None)
+        publication = self._learner.trainer.train(record, lambda: None, erasures=Erasures())
         self._learner.trainer.adopt(publication)
         self._learner.trainer.prune(lambda: None)
         for rejection in publication.rejected:

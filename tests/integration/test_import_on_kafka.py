@@ -14,6 +14,7 @@ from tiny_llama import save_tiny_llama
 from infra.imports.job import WRITTEN, Chats, Import, Tally, import_files, known_ids
 from streams.config import KafkaConfig
 from streams.consumer import Recorded, read_all
+from streams.erasures import Erasures
 from streams.topics import ACTIONS, BATCHES, NEXT_STATES, REJECTIONS, SKIPS, Topic
 from tests.integration.test_processors import Processors
 from trainer.backends.torch import TorchBackend
@@ -82,6 +83,6 @@ def test_old_chats_are_imported_once_judged_and_trained(kafka: KafkaConfig, tmp_
         store=CheckpointStore(tmp_path, "assistant"),
         committed=Committed(),
     )
-    publication = trainer.train(records(kafka, BATCHES)[0], lambda: None)
+    publication = trainer.train(records(kafka, BATCHES)[0], lambda: None, erasures=Erasures())
     assert [entry.logprob_origin for entry in publication.trained] == ["scored:assistant@0"] * 12
     assert any(weight.abs().max() > 0 for name, weight in backend.adapter().items() if "lora_B" in name)

@@ -25,6 +25,7 @@ from streams.checkpoints import identify_base, local_folder, verify
 from streams.codec import decode_batch, encode_batch
 from streams.config import KafkaConfig
 from streams.consumer import Recorded, read_all
+from streams.erasures import Erasures
 from streams.producer import EventProducer
 from tests.conftest import Engine
 from trainer.backends.base import Response
@@ -207,7 +208,7 @@ def digests_without_interruption(batches: Sealed, model_path: Path, home: Path) 
             event=event,
             error=None,
         )
-        publication = trainer.train(place, lambda: None)
+        publication = trainer.train(place, lambda: None, erasures=Erasures())
         trainer.adopt(publication)
         assert publication.checkpoint is not None
         digests.append(publication.checkpoint.manifest_digest)

@@ -28,11 +28,11 @@ _TIMES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One question: seconds from the archive and from JSON lines (None: not asked), and the rows of its answer."""
+    """One question: seconds from the archive and from JSON lines, and the rows of its answer."""
 
     name: str
     archive_s: float
-    json_s: float | None
+    json_s: float
     num_rows: int
 
 
@@ -44,7 +44,7 @@ class QuestionsTable:
     num_turns: int
     mix: dict[str, float]  # share of each topic
     archive_bytes: int
-    json_bytes: int | None
+    json_bytes: int
     writing_s: float | None  # None: the archive was there already
     opening_s: float
     answers: tuple[Answer, ...]
@@ -52,12 +52,10 @@ class QuestionsTable:
     lineage_lines: int
 
 
-def bench_questions(
-    pattern: Pattern, num_events: int, folder: Path, report: Callable[[str], None], *, with_json: bool
-) -> QuestionsTable:
-    """Writes an archive and its JSON lines into `folder`, goes on with what is there, and asks.
+def bench_questions(pattern: Pattern, num_events: int, folder: Path, report: Callable[[str], None]) -> QuestionsTable:
+    """Writes an archive of at least so many events and their JSON lines, or goes on with what is there, and asks.
 
-    Args:    num_events: at least; with_json: also write and ask JSON lines, some 1.5 GB a million events.
+    Args:    folder: 2.5 GB a million events, where those are like a demo's.
     """
     writing_s = write_history(pattern, num_events, folder / "archive", report)
     archive = Archive.read(folder / "archive")
@@ -67,7 +65,7 @@ def bench_questions(
     opening_s = time.perf_counter() - started_s
     answers = {name: _ask(query, sql_of(name), _TIMES) for name, _ in ready_questions()}
     lineage_s, lines = _lineage(query)
-    json_bytes, json_answers = _json_lines(query, folder / "json-lines", report) if with_json else (None, {})
+    json_bytes, json_answers = _json_lines(query, folder / "json-lines", report)
     num_records = {topic: sum(file.rows for file in archive.manifest.of_topic(topic)) for topic in pattern.mix()}
     total = sum(num_records.values())
     return QuestionsTable(
@@ -79,7 +77,7 @@ def bench_questions(
         writing_s=writing_s,
         opening_s=opening_s,
         answers=tuple(
-            Answer(name=name, archive_s=seconds, json_s=json_answers.get(name), num_rows=rows)
+            Answer(name=name, archive_s=seconds, json_s=json_answers[name], num_rows=rows)
             for name, (seconds, rows) in answers.items()
         ),
         lineage_s=lineage_s,

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from schemas.events import SampleBuilt, VersionSpan
+from schemas.identity import new_id, subject_digest
 from streams.codec import decode_batch
+from streams.erasures import Erasure, Erasures
 from tests.unit.trainer.builders import recorded_batch, sample
 from tests.unit.trainer.conftest import VOCAB_SIZE
 from trainer.batches import Admission, Intake, admit, read_turns
@@ -25,6 +27,8 @@ def admitted(*samples: SampleBuilt, **changes: Any) -> Intake:
         "max_staleness": 2,
         "vocab_size": VOCAB_SIZE,
         "trained": frozenset(),
+        "erasures": Erasures(),
+        "sealed_ms": 0,
     }
     return admit(table_of(*samples), Admission(**{**rules, **changes}))
 
@@ -116,5 +120,44 @@ def test_a_log_prob_that_is_no_number_is_rejected() -> None:
         table.schema.field(index),
         pa.array([[-1.0, float("nan"), -1, -1, -1, -1]], table.schema.field(index).type),
     )
-    rules = Admission(objective=Hybrid(), version=5, max_staleness=0, vocab_size=VOCAB_SIZE, trained=frozenset())
+    rules = Admission(
+        objective=Hybrid(), version=5, max_staleness=0, vocab_size=VOCAB_SIZE, trained=frozenset(),
+        erasures=Erasures(), sealed_ms=0,
+    )  # fmt: skip
     assert ["not finite" in str(rejected.error) for rejected in admit(broken, rules).rejected] == [True]
+
+
+UNTIL_MS = 1_700_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_erased"),
+    [
+        ({"id": "listed", "action_id": new_id(UNTIL_MS + 1)}, True),
+        ({"action_id": new_id(UNTIL_MS)}, True),  # built while the erasure was asked for
+        ({"action_id": new_id(UNTIL_MS + 1)}, False),  # said after it
+        ({"action_id": new_id(UNTIL_MS), "tenant": "other"}, False),
+        ({"action_id": new_id(UNTIL_MS), "subject": "eve"}, False),
+        ({"action_id": "made elsewhere"}, False),
+    ],
+)
+def test_what_was_erased_does_not_train_any_more(changes: dict[str, Any], is_erased: bool) -> None:
+    asked = Erasure(
+        event_id="x",
+        tenant="default",
+        subject_digest=subject_digest("ada"),
+        until_ms=UNTIL_MS,
+        sample_ids=("listed",),
+    )
+
+    intake = admitted(sample(version=5, **changes), erasures=Erasures.of([asked]), sealed_ms=UNTIL_MS + 1)
+
+    assert reasons(intake) == (["erased"] if is_erased else [])
+
+
+def test_nothing_of_a_batch_that_was_sealed_before_an_erasure_trains() -> None:
+    asked = Erasure(event_id="x", tenant="default", subject_digest=subject_digest("ada"), until_ms=UNTIL_MS)
+
+    intake = admitted(sample(version=5, action_id="made elsewhere"), erasures=Erasures.of([asked]), sealed_ms=UNTIL_MS)
+
+    assert reasons(intake) == ["erased"]

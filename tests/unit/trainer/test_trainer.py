@@ -13,6 +13,7 @@ from schemas.origin import UNSCORED
 from streams.checkpoints import local_folder
 from streams.config import KafkaConfig
 from streams.consumer import Recorded
+from streams.erasures import Erasures
 from streams.topics import RELOADS
 from streams.transactions import TransactionalProducer
 from tests.unit.trainer.builders import TIME_MS, recorded_batch, sample
@@ -46,7 +47,7 @@ def start(load: Callable[[], TorchBackend], config: TrainerConfig, tmp_path: Pat
 
 
 def train(trainer: Trainer, batch: Recorded) -> Publication:
-    publication = trainer.train(batch, lambda: None)
+    publication = trainer.train(batch, lambda: None, erasures=Erasures())
     trainer.adopt(publication)
     return publication
 
@@ -77,7 +78,7 @@ def test_a_batch_becomes_the_next_version_and_names_all_it_was_made_of(start: St
 
 def test_a_batch_trained_again_after_a_crash_says_the_same_again(start: Start) -> None:
     batch = recorded_batch([sample(), sample("twice"), sample("twice")])
-    first, again = start().train(batch, lambda: None), start().train(batch, lambda: None)
+    first, again = (start().train(batch, lambda: None, erasures=Erasures()) for _ in range(2))
     timeless = [
         replace(checkpoint_of(publication), metrics={**checkpoint_of(publication).metrics, "seconds": 0.0})
         for publication in (first, again)
@@ -239,7 +240,7 @@ def test_a_step_that_is_stopped_leaves_no_folder(start: Start, tmp_path: Path) -
         stop.set()
 
     with pytest.raises(InterruptedError):
-        start().train(recorded_batch([sample(), sample()]), before_pass)
+        start().train(recorded_batch([sample(), sample()]), before_pass, erasures=Erasures())
     assert not (tmp_path / "checkpoints").exists()
 
 

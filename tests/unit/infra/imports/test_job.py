@@ -12,6 +12,7 @@ from tiny_llama import save_tiny_llama
 from infra.imports.job import Chats, Import
 from processors.config import ProcessorsConfig
 from schemas.events import EventRejected
+from streams.erasures import Erasures
 from streams.topics import ACTIONS, BATCHES, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRAINED
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
@@ -71,7 +72,7 @@ async def test_a_trainer_scores_them_with_its_version_and_says_so(chats: Path, t
         store=CheckpointStore(tmp_path, "assistant"),
         committed=Committed(),
     )
-    publication = trainer.train(world.log.records[BATCHES.name][0], lambda: None)
+    publication = trainer.train(world.log.records[BATCHES.name][0], lambda: None, erasures=Erasures())
     assert publication.checkpoint is not None
     assert publication.checkpoint.metrics["num_scored_turns"] == 3
     for entry in publication.trained:
