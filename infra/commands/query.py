@@ -93,7 +93,9 @@ def print_result(result: QueryResult, form: str) -> None:
     """Writes an answer to stdout as "table", "json" or "csv"."""
     match form:
         case "json":
-            rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+            if twice := sorted({name for name in result.columns if result.columns.count(name) > 1}):
+                raise RejectedError(f"Several columns are called {', '.join(twice)}: give each its own name with AS.")
+            rows = [dict(zip(result.columns, map(_plain, row), strict=True)) for row in result.rows]
             click.echo(orjson.dumps(rows, default=str, option=orjson.OPT_INDENT_2).decode())
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -101,6 +103,11 @@ def print_result(result: QueryResult, form: str) -> None:
             writer.writerows(result.rows)
         case _:
             _print_table(result)
+
+
+def _plain(value: object) -> object:
+    """A number beyond 64 bits as text: few readers of JSON hold it exactly."""
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
 def _print_table(result: QueryResult) -> None:

@@ -11,6 +11,8 @@ from rich.table import Table
 from infra.home import Home
 from infra.run_file import RunFile, RunState
 from infra.settings import Settings, archive_folder
+from schemas.clock import now_ms
+from streams.archive.manifest import read_complete_ms
 from streams.archive.reading import Archive
 from streams.columns import view_name
 from streams.config import KafkaConfig
@@ -58,6 +60,16 @@ def _log_facts(kafka: KafkaConfig, archive: Archive | None, state: RunState) -> 
         "learning": asdict(_learning(query, state)),
         "counts": dict(zip(names, counts.rows[0], strict=True)),
         "lags": group_lags(kafka),
+        "archive": None if archive is None else _archive_facts(archive),
+    }
+
+
+def _archive_facts(archive: Archive) -> Facts:
+    complete_ms = read_complete_ms(archive.folder)
+    return {
+        "records": sum(file.rows for file in archive.manifest.files),
+        "bytes": sum(file.size for file in archive.manifest.files),
+        "age_s": (now_ms() - complete_ms) / 1000 if complete_ms else None,
     }
 
 
@@ -97,6 +109,9 @@ def _draw(facts: Facts) -> None:
     counts = {name: count for name, count in facts["counts"].items() if count}
     click.echo(f"records in the log: {_listed(counts)}")
     click.echo(f"records still to read: {_listed(facts['lags'])}")
+    if (archive := facts["archive"]) is not None:
+        age = "not complete yet" if archive["age_s"] is None else f"complete up to {archive['age_s']:.0f} s ago"
+        click.echo(f"archive: {archive['records']:,} records, {archive['bytes'] / 2**20:.1f} MiB, {age}")
 
 
 def _listed(numbers: dict[str, int]) -> str:
