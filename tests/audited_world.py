@@ -15,6 +15,7 @@ from serving.facts import session_ended
 from serving.reloader import base_loaded, policy_loaded
 from serving.shelf import Offer
 from streams.codec import decode_batch, encode, encode_batch
+from streams.erasures import Erasures
 from streams.memory import MemoryLog, Written
 from streams.recorded import Recorded
 from streams.stamp import Stamper
@@ -133,7 +134,13 @@ class AuditedWorld(World):
     def _publication(self, record: Recorded) -> Publication:
         batch, table = decode_batch(record.value)
         admission = Admission(
-            objective=Hybrid(), version=self.version, max_staleness=1, vocab_size=0x110000, trained=self.trained
+            objective=Hybrid(),
+            version=self.version,
+            max_staleness=1,
+            vocab_size=0x110000,
+            trained=self.trained,
+            erasures=Erasures(),
+            sealed_ms=batch.time_ms,
         )
         intake = admit(table, admission)
         assert not intake.rejected

@@ -7,7 +7,7 @@ Consumes records; produces records as a producer sends them, and as a reader of 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
@@ -17,6 +17,7 @@ import orjson
 
 from schemas.errors import RejectedError
 from schemas.events import ActionTaken, BatchSealed, CheckpointPublished, SampleBuilt, SubjectErased
+from schemas.identity import digest_bytes
 from streams.codec import Encoded, decode, encode_batch
 from streams.config import KafkaConfig
 from streams.placement import partition_of
@@ -26,13 +27,14 @@ from streams.topics import BY_NAME
 
 # What differs between copies, in the JSON of any event.
 _PLACES = re.compile(
-    rb"""(?<!template_digest":")(?P<id>\b[0-9a-f]{32}\b)
-    | (?P<words>(?<="content":")(?:[^"\\]|\\.)+ | (?<="hints":\[")(?:[^"\\]|\\.)+)
+    rb"""(?P<words>(?<="content":")(?:[^"\\]|\\.)+ | (?<="hints":\[")(?:[^"\\]|\\.)+)
     | (?P<tokens>(?<=_ids":\[)\d[\d,]* | (?<=_ids":\[\[)\d[\d,]*)
     | (?P<logprobs>(?<=logprobs":\[)[-\d.,e]+)
-    | (?P<version>(?<=version":)\d+ | (?<=@)\d+)""",
+    | (?P<version>(?<=version":)\d+ | (?<=@)\d+)
+    | (?P<id>[\w.-]+)""",  # if it is one
     re.VERBOSE,
 )
+_OURS = re.compile(rb"01[0-9a-f]{30}")  # an id that begins with its time, see schemas/identity.py
 _ANY_BROKER = KafkaConfig()
 _PAUSE_MS = 1_000  # between the last event of a copy and the first of the next
 _STEP = 7_919  # a prime, so that words and tokens of neighbouring copies are far apart
@@ -85,7 +87,8 @@ class Pattern:
             )
             raise RejectedError(message)
         ordered = sorted(whole, key=lambda one: isinstance(one.event, BatchSealed))  # samples are known before batches
-        return cls([_form(one) for one in ordered])
+        ids = frozenset(name.encode() for one in kept for name in (one.event.id, one.event.conversation_id) if name)
+        return cls([_form(one, ids) for one in ordered])
 
     def mix(self) -> Counter[str]:
         """Records of one copy, by topic."""
@@ -133,7 +136,6 @@ class _Rewrite:
         self._words = _rotated(words, number)
         self._tokens = _rotated(tokens, number)
         self._random = np.random.default_rng(number)
-        self._mask = int.from_bytes(self._random.bytes(16))
         self._known: dict[tuple[str, bytes], bytes] = {}
 
     def record(self, form: _Form) -> Encoded:
@@ -174,7 +176,7 @@ class _Rewrite:
             case "tokens":
                 return b",".join(self._tokens[token] for token in text.split(b","))
             case "instance":
-                return self._fill(_parts(text))
+                return digest_bytes(text + b"%d" % self._number).encode()
             case "version":
                 return str(int(text) + self._num_versions_before).encode()
         logprobs = np.array(orjson.loads(b"[%b]" % text), np.float32)
@@ -183,22 +185,23 @@ class _Rewrite:
 
     def _new_id(self, known: bytes) -> bytes:
         """Ids that begin with their time do so in the copy, too: files are sorted by them (schemas/identity.py)."""
-        other = int(known, 16) ^ self._mask
-        if known.startswith(b"01"):
-            return b"%012x%020x" % (int(known[:12], 16) + self.shift_ms, other & (1 << 80) - 1)
-        return b"%032x" % other
+        digest = digest_bytes(known + b"%d" % self._number).encode()
+        if _OURS.fullmatch(known):
+            return b"%012x%b" % (int(known[:12], 16) + self.shift_ms, digest[12:])
+        return digest
 
 
-def _form(record: Recorded) -> _Form:
-    value = () if isinstance(record.event, BatchSealed) else _parts(record.value)
-    return _Form(record, _parts(record.key or b""), value)
+def _form(record: Recorded, ids: Container[bytes]) -> _Form:
+    value = () if isinstance(record.event, BatchSealed) else _parts(record.value, ids)
+    return _Form(record, _parts(record.key or b"", ids), value)
 
 
-def _parts(text: bytes) -> _Parts:
+def _parts(text: bytes, ids: Container[bytes]) -> _Parts:
     parts, end = [], 0
     for found in _PLACES.finditer(text):
-        parts += [("", text[end : found.start()]), (str(found.lastgroup), found.group())]
-        end = found.end()
+        if found.lastgroup != "id" or found.group() in ids:
+            parts += [("", text[end : found.start()]), (str(found.lastgroup), found.group())]
+            end = found.end()
     return (*parts, ("", text[end:]))
 
 
