@@ -4,13 +4,18 @@ Joined topics rely on it: one conversation is in one partition number everywhere
 key or partitioner wrong; such a record is a rejection, not a wrong join.
 """
 
+from functools import lru_cache
+
 from aiokafka.partitioner import murmur2  # the very function by which Faust's producers place records
 
 from schemas.errors import MalformedEventError
 from schemas.events import Event
 from streams.topics import Topic
 
+_KEYS = 65_536  # that are remembered: murmur2 is written in Python, and each conversation comes in many records
 
+
+@lru_cache(maxsize=_KEYS)
 def partition_of(key: bytes, num_partitions: int) -> int:
     """Where the Java client, librdkafka's `murmur2_random` and aiokafka put a key."""
     return int((murmur2(key) & 0x7FFFFFFF) % num_partitions)
