@@ -28,7 +28,8 @@ def count_records(config: KafkaConfig, topics: Sequence[Topic], num_records: int
         consumer.assign([TopicPartition(*place, 0) for place in places])
         num_read = 0
         while num_read < num_records:
-            messages = consumer.consume(_CHUNK_RECORDS, ANSWER_TIMEOUT_S)
+            wanted = min(_CHUNK_RECORDS, num_records - num_read)  # librdkafka waits until it has as many
+            messages = consumer.consume(wanted, ANSWER_TIMEOUT_S)
             num_read += sum(message.error() is None for message in messages)
             if not messages:
                 raise BrokerUnavailableError(

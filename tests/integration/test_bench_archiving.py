@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from archive_world import taught
+from recorded_talks import recorded_talks
 
 from infra.bench.log.archiving import ROUNDS, bench_archiving
 from infra.bench.log.history import Pattern
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kafka
 
 
 def test_both_readers_read_every_record_and_the_rates_follow_from_the_seconds(home: Home, tmp_path: Path) -> None:
-    pattern, told = Pattern.of(taught().as_sent()), []
+    pattern, told = Pattern.of(recorded_talks()), []
     num_records = 5 * len(pattern) + 3  # the last copy is cut off
     table = bench_archiving(pattern, num_records, fetch_jars(home.jars, print), tmp_path, told.append)
 
