@@ -15,8 +15,9 @@ from streams.archive.files import day_of, rows_of
 from streams.recorded import Recorded
 from streams.topics import BY_NAME, Topic
 
-_CHUNK_RECORDS = 4_096  # of all topics: with fewer, columns of a handful of rows cost more than they save
+_CHUNK_RECORDS = 512  # of a topic and day: with fewer, columns of a handful of rows cost more than they save
 _CHUNK_BYTES = 16 * 1024 * 1024  # of records with large values: fewer
+_Place = tuple[str, str]  # topic, day
 
 
 class Rows:
@@ -24,9 +25,9 @@ class Rows:
 
     def __init__(self, records: Iterable[Recorded] = ()) -> None:
         self.num_bytes = 0  # of values
-        self._unread: defaultdict[tuple[str, str], list[Recorded]] = defaultdict(list)  # by topic and day
-        self._num_unread = self._bytes_unread = 0
-        self._parts: defaultdict[tuple[str, str], list[pa.Table]] = defaultdict(list)
+        self._unread: defaultdict[_Place, list[Recorded]] = defaultdict(list)
+        self._bytes_unread = 0
+        self._parts: defaultdict[_Place, list[pa.Table]] = defaultdict(list)
         for record in records:
             self.add(record)
 
@@ -35,21 +36,27 @@ class Rows:
 
     def add(self, record: Recorded) -> None:
         """One more; those of a partition in the order in which they lie there."""
-        self._unread[record.topic, day_of(record.timestamp_ms)].append(record)
-        self._num_unread += 1
+        place = record.topic, day_of(record.timestamp_ms)
+        alike = self._unread[place]
+        alike.append(record)
         self._bytes_unread += len(record.value)
         self.num_bytes += len(record.value)
-        if self._num_unread >= _CHUNK_RECORDS or self._bytes_unread >= _CHUNK_BYTES:
-            self._read()
+        if self._bytes_unread >= _CHUNK_BYTES:
+            self._read_all()
+        elif len(alike) >= _CHUNK_RECORDS:
+            self._read(place)
 
     def tables(self) -> Iterator[tuple[Topic, str, pa.Table]]:
         """Topic, day and rows (`files.rows_of`), in the order of topics and days; partitions keep theirs."""
-        self._read()
+        self._read_all()
         for (topic, day), parts in sorted(self._parts.items(), key=itemgetter(0)):
             yield BY_NAME[topic], day, pa.concat_tables(parts)
 
-    def _read(self) -> None:
-        for (topic, day), records in self._unread.items():
-            self._parts[topic, day].append(rows_of(BY_NAME[topic], records))
-        self._unread.clear()
-        self._num_unread = self._bytes_unread = 0
+    def _read_all(self) -> None:
+        for place in list(self._unread):
+            self._read(place)
+
+    def _read(self, place: _Place) -> None:
+        records = self._unread.pop(place)
+        self._parts[place].append(rows_of(BY_NAME[place[0]], records))
+        self._bytes_unread -= sum(len(record.value) for record in records)
