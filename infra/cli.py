@@ -159,7 +159,13 @@ def log(
     from infra.commands.bench_log import show_log
 
     return show_log(
-        settings, parts=parts, num_events=events, folder=folder, archive=archive, as_json=as_json, report=report
+        settings,
+        parts=parts or LOG_PARTS,
+        num_events=events,
+        folder=folder,
+        archive=archive,
+        as_json=as_json,
+        report=report,
     )
 
 

@@ -31,6 +31,7 @@ SPEC_VERSION = b"1.0"
 HEADER_ROOM_BYTES = 4096  # for headers, stamp and framing: limits count the whole record
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _ENVELOPE = frozenset({"id", "time_ms"})  # these travel as ce_id and ce_time
 
 
@@ -95,7 +96,9 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
             message = f"{event_type} {event_id} holds another batch, {event.id}; the record was changed."
             raise MalformedEventError(message)
         return event
-    return _event(event_type, {**_loads(event_type, value), "id": event_id, "time_ms": time_ms})
+    loaded = _loads(event_type, value)
+    loaded["id"], loaded["time_ms"] = event_id, time_ms
+    return _event(event_type, loaded)
 
 
 def decode_batch(value: bytes) -> tuple[BatchSealed, pa.Table]:
@@ -213,7 +216,7 @@ def _rfc3339(event: Event) -> str:
 
 def _time_ms(event_type: str, text: str) -> int:
     try:
-        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)
+        return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
     except (ValueError, TypeError) as error:  # TypeError: a time without zone
         message = (
             f"{event_type} has the header ce_time {text!r}; write RFC 3339 with a zone, e.g. 2026-01-31T12:00:00Z."

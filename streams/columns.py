@@ -89,7 +89,8 @@ RECORD_COLUMNS: Final = (  # what every record has, also one that holds no event
 def columns(topic: Topic) -> tuple[Column, ...]:
     """What is read from the events of a topic: what all have, then the fields of the topic's own event types."""
     own = {name: hint for kind in topic.types for name, hint in _hints(kind).items() if name not in _hints(Event)}
-    return (*event_columns(), *(_own_column(name, hint) for name, hint in own.items()))
+    is_in_all = len(topic.types) == 1
+    return (*event_columns(), *(_own_column(name, hint, is_in_all=is_in_all) for name, hint in own.items()))
 
 
 SHARED: Final = ("event_id", "time", "type", "topic", "partition", "offset", "producer")
@@ -115,10 +116,11 @@ def schema(some: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([(column.name, column.type) for column in some])
 
 
-def _own_column(name: str, hint: Any) -> Column:
-    """A field of the event itself; of several types on one topic (promotions) not all have it."""
+def _own_column(name: str, hint: Any, *, is_in_all: bool) -> Column:
+    """A field of the event itself. Args: is_in_all: of several types on one topic (promotions) not all may have it."""
     is_taken = name in {"topic", "partition", "offset"}  # EventRejected names the place of another record
-    return Column(f"event_{name}" if is_taken else name, arrow_type(hint), lambda row: getattr(row.event, name, None))
+    read = attrgetter(f"event.{name}") if is_in_all else lambda row: getattr(row.event, name, None)
+    return Column(f"event_{name}" if is_taken else name, arrow_type(hint), read)
 
 
 def _hints(kind: Any) -> dict[str, Any]:

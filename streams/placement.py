@@ -12,8 +12,10 @@ from schemas.errors import MalformedEventError
 from schemas.events import Event
 from streams.topics import Topic
 
+_KEYS = 65_536  # that are remembered: murmur2 is written in Python, and each conversation comes in many records
 
-@lru_cache(maxsize=100_000)  # the hash is plain Python, and a conversation's key comes with each of its records
+
+@lru_cache(maxsize=_KEYS)
 def partition_of(key: bytes, num_partitions: int) -> int:
     """Where the Java client, librdkafka's `murmur2_random` and aiokafka put a key."""
     return int((murmur2(key) & 0x7FFFFFFF) % num_partitions)

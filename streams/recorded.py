@@ -31,12 +31,15 @@ RESTORED = "ns_restored"  # header of a record that came back from an archive: w
 
 def header_text(headers: Headers, name: str) -> str:
     """The first header of a name, as text; "" where there is none."""
-    return next((raw for header, raw in headers if header == name), b"").decode(errors="replace")
+    for header, raw in headers:
+        if header == name:
+            return raw.decode(errors="replace")
+    return ""
 
 
 def is_restored_from(archive_id: str, headers: Headers) -> bool:
     """Whether a record came back from this archive, which has it already."""
-    return any(name == RESTORED and raw.startswith(f"{archive_id}/".encode()) for name, raw in headers)
+    return header_text(headers, RESTORED).startswith(f"{archive_id}/")
 
 
 def recorded(config: KafkaConfig, message: Any) -> Recorded:

@@ -37,6 +37,11 @@ def tables(records: Iterable[Recorded]) -> dict[str, pa.Table]:
     return {view_name(topic): pa.Table.from_batches(chunks[topic.name], table_schema(topic)) for topic in TOPICS}
 
 
+def table(topic: Topic, records: Sequence[Recorded]) -> pa.Table:
+    """Records of one topic, in their order."""
+    return pa.Table.from_batches(_to_arrow(topic, [_row(record) for record in records]), table_schema(topic))
+
+
 def mark_first(table: pa.Table, key: str, order: Order) -> "pa.Array[Any]":
     """[rows] bool: whether a row is the first of its key in this order; never where the key is NULL."""
     keys = table[key].to_pylist()
@@ -76,9 +81,11 @@ def _to_arrow(topic: Topic, rows: Sequence[Row]) -> list[pa.RecordBatch]:
 
 def _batch(topic: Topic, rows: Sequence[Row]) -> pa.RecordBatch:
     whole = [row for row in rows if row.event is not None]
-    places = iter(range(len(whole)))
-    taken = pa.array([None if row.event is None else next(places) for row in rows], pa.int64())
-    of_events = [_array([column.read(row) for row in whole], column.type).take(taken) for column in columns(topic)]
+    of_events = [_array([column.read(row) for row in whole], column.type) for column in columns(topic)]
+    if len(whole) < len(rows):
+        places = iter(range(len(whole)))
+        taken = pa.array([None if row.event is None else next(places) for row in rows], pa.int64())
+        of_events = [column.take(taken) for column in of_events]
     of_records = [_array([column.read(row) for row in rows], column.type) for column in RECORD_COLUMNS]
     return pa.RecordBatch.from_arrays([*of_records, *of_events], schema=table_schema(topic))
 

@@ -1,8 +1,7 @@
 """`show_log`: what the log costs and how fast it answers, as tables or JSON."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,19 +10,27 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from infra.bench.log.archiving import ArchivingTable, bench_archiving
+from infra.bench.log.growth import Growth, GrowthTable, bench_growth
 from infra.bench.log.history import Pattern
-from infra.bench.log.questions import Answer, QuestionsTable, bench_questions
+from infra.bench.log.questions import QuestionsTable, bench_questions
+from infra.bench.log.replaying import ReplayingTable, bench_replaying
 from infra.commands.log import open_log
+from infra.kafka.jars import fetch_jars
+from infra.prepare import model_folder, runtime_home
 from infra.settings import Settings
 from infra.stack import Report
+from serving.rendering import ChatRenderer
+from streams.recorded import Recorded
 
-PARTS = ("questions",)
+ARCHIVED = 200_000  # records that the archiver and the consumer read
+REPLAYED = 2_000  # turns
 
 
 def show_log(
     settings: Settings,
     *,
-    parts: tuple[str, ...],
+    parts: Sequence[str],
     num_events: int,
     archive: Path | None,
     folder: Path | None,
@@ -32,48 +39,70 @@ def show_log(
 ) -> int:
     """Prints the measurements.
 
-    Args:    parts: some of `PARTS`; none: all. archive: whose like is written, instead of this home's log; folder: for
-             what is written; kept, and gone on with. None: a folder that is removed at the end.
+    Args:    parts: which; num_events: that are asked about; archive: whose like is written, instead of this home's log;
+             folder: for what is written: kept, and gone on with. None: one that is removed at the end.
     """
     with open_log(settings, archive) as log:
-        pattern = Pattern.of(log.records())
-    with _folder(folder) as place:
-        tables: dict[str, QuestionsTable] = {}
-        if _is_wanted("questions", parts):
-            tables["questions"] = bench_questions(pattern, num_events, place, report)
+        records = list(log.records())
+    pattern = Pattern.of(records)
+    with tempfile.TemporaryDirectory(prefix="nextstate-bench-") as name:
+        place = Path(name)
+        measures: dict[str, Callable[[], QuestionsTable | ArchivingTable | GrowthTable | ReplayingTable]] = {
+            "questions": lambda: bench_questions(pattern, num_events, folder or place / "questions", report),
+            "archiving": lambda: bench_archiving(
+                pattern, ARCHIVED, _jars(settings, report), _made(place / "archiving"), report
+            ),
+            "growth": lambda: bench_growth(ChatRenderer(model_folder(settings, report)), report),
+            "replay": lambda: _replaying(settings, records, _made(place / "replay"), report),
+        }
+        tables = {part: measures[part]() for part in parts}
     if as_json:
-        click.echo(orjson.dumps({name: asdict(table) for name, table in tables.items()}, option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps({part: asdict(table) for part, table in tables.items()}, option=orjson.OPT_INDENT_2))
         return 0
     console = Console()
     for table in tables.values():
-        _draw_questions(console, table)
+        _draw(console, table)
     return 0
 
 
-def _is_wanted(part: str, parts: tuple[str, ...]) -> bool:
-    return not parts or part in parts
+def _replaying(settings: Settings, records: Sequence[Recorded], folder: Path, report: Report) -> ReplayingTable:
+    model = settings.engine.model_copy(update={"model_path": str(model_folder(settings, report))})
+    settings = settings.model_copy(update={"engine": model})
+    jars = _jars(settings, report)
+    return bench_replaying(records, REPLAYED, settings, jars=jars, folder=folder, report=report)
 
 
-@contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given.absolute()
-        return
-    with tempfile.TemporaryDirectory(prefix="nextstate-bench-") as name:
-        yield Path(name)
+def _jars(settings: Settings, report: Report) -> tuple[Path, ...]:
+    return fetch_jars(runtime_home(settings).jars, report)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _draw(console: Console, table: QuestionsTable | ArchivingTable | GrowthTable | ReplayingTable) -> None:
+    match table:
+        case QuestionsTable():
+            _draw_questions(console, table)
+        case ArchivingTable():
+            _draw_archiving(console, table)
+        case GrowthTable():
+            _draw_growth(console, table)
+        case ReplayingTable():
+            _draw_replaying(console, table)
 
 
 def _draw_questions(console: Console, table: QuestionsTable) -> None:
     title = f"{table.num_events:,} events, {table.num_turns:,} turns; seconds"
     grid = Table("", "archive", "JSON lines", "times faster", "rows", title=title)
     for answer in table.answers:
-        grid.add_row(answer.name, f"{answer.archive_s:.2f}", *_beside(answer), f"{answer.num_rows:,}")
+        speed = f"{answer.json_s / answer.archive_s:.0f}"
+        grid.add_row(answer.name, f"{answer.archive_s:.2f}", f"{answer.json_s:.1f}", speed, f"{answer.num_rows:,}")
     grid.add_row("lineage of a checkpoint", f"{table.lineage_s:.2f}", "", "", f"{table.lineage_lines:,}")
     grid.add_row("opening the archive", f"{table.opening_s:.2f}", "", "", "")
     console.print(grid)
-    size = table.archive_bytes / table.num_events
-    other = table.json_bytes / table.num_events
+    size, other = table.archive_bytes / table.num_events, table.json_bytes / table.num_events
     console.print(
         f"Bytes per event: {size:.0f} in the archive (the record as it was, its columns, and turns written ahead), "
         f"{other:.0f} as JSON lines: {other / size:.1f} times as many."
@@ -81,5 +110,35 @@ def _draw_questions(console: Console, table: QuestionsTable) -> None:
     console.print("Events: " + ", ".join(f"{share:.0%} {topic}" for topic, share in table.mix.items()))
 
 
-def _beside(answer: Answer) -> tuple[str, str]:
-    return f"{answer.json_s:.1f}", f"{answer.json_s / answer.archive_s:.0f}"
+def _draw_archiving(console: Console, table: ArchivingTable) -> None:
+    grid = Table("", "records/s", "MiB/s", "speed", title=f"{table.num_records:,} records from Kafka")
+    for name, rate, ratio in (
+        ("a consumer that counts", table.consumer, 1.0),
+        ("the archiver", table.archiver, table.ratio),
+    ):
+        grid.add_row(name, f"{rate.records_per_s:,.0f}", f"{rate.mib_per_s:.0f}", f"{ratio:.2f}x")
+    console.print(grid)
+
+
+def _draw_growth(console: Console, table: GrowthTable) -> None:
+    last = f"turn {table.num_turns}"
+    title = "Bytes of actions, next states and transitions per turn"
+    grid = Table("system prompt", "", "turn 1", last, "ratio", "last to first ten turns", title=title)
+    for growth in (table.short_prompt, table.changing_prompt):
+        grid.add_row(f"{growth.name} ({growth.system_prompt_bytes:,} bytes)", "the log", *_growth_cells(growth))
+        whole = growth.whole_prompt_bytes
+        grid.add_row("", "whole prompts", f"{whole[0]:,}", f"{whole[-1]:,}", f"{growth.whole_last_to_first:.1f}", "")
+    console.print(grid)
+
+
+def _growth_cells(growth: Growth) -> Iterator[str]:
+    yield from (f"{growth.log_bytes[0]:,}", f"{growth.log_bytes[-1]:,}")
+    yield from (f"{growth.last_to_first:.1f}", f"{growth.last_to_first_ten:.1f}")
+
+
+def _draw_replaying(console: Console, table: ReplayingTable) -> None:
+    grid = Table("", "turns/s", "speed", title=f"{table.num_turns:,} turns")
+    grid.add_row("live processors, judgements for nothing", f"{table.live_turns_per_s:.0f}", "1.00x")
+    grid.add_row("replay, compared byte for byte", f"{table.replay_turns_per_s:.0f}", f"{table.ratio:.2f}x")
+    console.print(grid)
+    console.print("Identical." if table.is_identical else "Not identical: nextstate replay lists what differs.")

@@ -11,15 +11,12 @@ from pathlib import Path
 
 from infra.handover import take_over
 from infra.home import Home
-from infra.kafka.broker import Broker
 from infra.kafka.jars import fetch_jars
-from infra.ports import choose_port
+from infra.kafka.running import running_broker
 from infra.prepare import runtime_home
-from infra.process import Process
 from infra.run_file import RunFile
 from infra.settings import Settings, archive_folder
 from schemas.errors import FatalError, RejectedError, SettingsError
-from streams.admin import create_topics, wait_for_broker
 from streams.archive.manifest import MANIFEST
 from streams.archive.reading import Archive
 from streams.branches import branch_of, branches
@@ -27,8 +24,6 @@ from streams.config import KafkaConfig
 from streams.query import LogQuery, kafka_source, new_records
 from streams.recorded import Recorded
 from streams.topics import TOPICS, Topic
-
-BROKER_START_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,18 +119,6 @@ def open_broker(settings: Settings) -> Iterator[KafkaConfig]:
 def started_broker(settings: Settings) -> Iterator[KafkaConfig]:
     """The embedded broker of a home where no stack runs, for as long as the `with` lasts."""
     home = Home(settings.home)
-    broker = Broker(
-        jars=fetch_jars(runtime_home(settings).jars, lambda _: None),
-        folder=home.broker,
-        port=choose_port(None, ""),
-        controller_port=choose_port(None, ""),
-    )
-    broker.prepare()
-    process = Process.start("kafka", broker.command(), home.logs / "kafka.log", {})
-    try:
-        config = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
-        wait_for_broker(config, BROKER_START_S)
-        create_topics(config)  # an older release had fewer
+    jars = fetch_jars(runtime_home(settings).jars, lambda _: None)
+    with running_broker(jars, home.broker, home.logs / "kafka.log", settings.kafka) as config:
         yield config
-    finally:
-        process.stop()

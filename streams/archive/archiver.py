@@ -4,26 +4,31 @@ Owns no state of its own: where to read on is in the archive's manifest, in one 
 at any moment leaves neither a gap nor a repeat. Consumes every topic; unblocked by Kafka, or by SIGTERM.
 """
 
+import gc
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from schemas.clock import now_ms
 from schemas.errors import RetryableError
 from schemas.events import SubjectErased
 from streams.archive.manifest import Gap, Position
+from streams.archive.rows import Rows
 from streams.archive.writer import ArchiveWriter
 from streams.config import ArchiveConfig, KafkaConfig
 from streams.erasures import Erasure
 from streams.heartbeat import Heartbeat
 from streams.positions import Chunk, Partition, PositionedReader, Start, starts
-from streams.recorded import Recorded, is_restored_from
+from streams.recorded import is_restored_from
 from streams.topics import TOPICS
 
 POLL_S = 0.5
+COLLECT_EVERY_OBJECTS = 200_000  # tens of MB; Python's own number is 700
 MERGES_PER_FLUSH = 4  # as many as a flush makes necessary, on average, and some more
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,7 +59,8 @@ def catch_up(config: ArchiveConfig, kafka: KafkaConfig, folder: Path) -> None:
     """
     with _opened(config, kafka, folder, lambda: None) as archiver:
         while not archiver.flush():
-            archiver.step()
+            while archiver.step():
+                pass
 
 
 @contextmanager
@@ -62,60 +68,108 @@ def _opened(
     config: ArchiveConfig, kafka: KafkaConfig, folder: Path, progress: Callable[[], None]
 ) -> "Iterator[Archiver]":
     try:
-        with ArchiveWriter(folder, progress) as writer:
+        with _rare_collections(), ArchiveWriter(folder, progress) as writer:
             writer.forget()  # what an earlier process had no time for
             found = starts(kafka, TOPICS, writer.known())
             reader = PositionedReader(kafka, {place: start.offset for place, start in found.items()})
-            try:
-                yield Archiver(config, writer, reader, found)
-            finally:
-                reader.close()
+            with closing(reader), ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive-writer") as executor:
+                yield Archiver(config, writer, reader, found, executor)
     except OSError as error:
         message = f"The archive {folder} cannot be written ({error.strerror or error}): make room on that disk."
         raise StorageError(message) from error
 
 
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Events hold no cycles, and thousands are held for a moment: looking for cycles took a quarter of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 class Archiver:
-    """Gathers records, and hands them to the archive when they are many or old enough."""
+    """Gathers records, and hands them to the archive when they are many or old enough.
+
+    The archive is written by a thread of its own, since compression and the disk need no Python: meanwhile the next
+    records are read. One set of records is written while one is gathered, never more. What goes wrong in that thread
+    is raised here by the next flush; nothing is lost by it, as positions move with the records.
+    """
 
     def __init__(
-        self, config: ArchiveConfig, writer: ArchiveWriter, reader: PositionedReader, found: Mapping[Partition, Start]
+        self,
+        config: ArchiveConfig,
+        writer: ArchiveWriter,
+        reader: PositionedReader,
+        found: Mapping[Partition, Start],
+        executor: Executor,
     ) -> None:
+        """Args: executor: has one thread, in which alone the writer is used from now on."""
         self._config = config
         self._writer = writer
         self._reader = reader
+        self._executor = executor
+        self._writing: list[Future[None]] = []
+        self._archive_id = writer.manifest.archive_id
         self._starts = found
         self._gaps = _gaps(found)
         self._erasures = writer.manifest.erasures()
         self._asked: list[Erasure] = []
-        self._records: list[Recorded] = []
+        self._rows = Rows()
         self._positions: dict[Partition, int] = {place: start.offset for place, start in found.items() if start.lost}
-        self._num_bytes = 0
         self._flushed_s = time.monotonic()
 
-    def step(self) -> None:
-        """Read what has come, and write or tidy up if it is time."""
-        self._gather(self._reader.read(POLL_S))
+    def step(self) -> bool:
+        """Read what has come, and begin to write and tidy up if it is time. Returns: whether any record has come."""
+        chunk = self._reader.read(POLL_S)
+        self._gather(chunk)
         is_old = time.monotonic() - self._flushed_s >= self._config.flush_s
-        if is_old or self._num_bytes >= self._config.flush_mib * 1024 * 1024:
-            self.flush()
-            for _ in range(MERGES_PER_FLUSH):
-                if not self._writer.maintain():
-                    break
+        if is_old or self._rows.num_bytes >= self._config.flush_mib * 1024 * 1024:
+            self._begin_to_write()
+            self._writing.append(self._executor.submit(self._tidy_up))
+        return bool(chunk.records)
 
     def flush(self) -> bool:
         """Write what is gathered. Returns: whether the archive now holds all that Kafka has."""
+        is_complete = self._begin_to_write()
+        self._wait()
+        return is_complete
+
+    def _begin_to_write(self) -> bool:
+        self._wait()
         asked_ms = now_ms()
         is_complete = self._reader.is_at_end()
-        if self._records or self._positions or self._asked:
-            moved = [self._position(place, offset) for place, offset in self._positions.items()]
-            self._writer.append(self._records, moved, gaps=self._gaps, erasures=self._asked)
-            self._writer.forget()
-        if is_complete:
-            self._writer.mark_complete(asked_ms)
-        self._records, self._positions, self._gaps, self._asked, self._num_bytes = [], {}, [], [], 0
+        moved = [self._position(place, offset) for place, offset in self._positions.items()]
+        work = partial(self._write, self._rows, moved, self._gaps, self._asked, asked_ms if is_complete else None)
+        self._writing.append(self._executor.submit(work))
+        self._rows, self._positions, self._gaps, self._asked = Rows(), {}, [], []
         self._flushed_s = time.monotonic()
         return is_complete
+
+    def _wait(self) -> None:
+        while self._writing:
+            self._writing.pop(0).result()
+
+    def _write(
+        self,
+        rows: Rows,
+        moved: Sequence[Position],
+        gaps: Sequence[Gap],
+        asked: Sequence[Erasure],
+        complete_ms: int | None,
+    ) -> None:
+        if rows or moved or asked:
+            self._writer.append(rows, moved, gaps=gaps, erasures=asked)
+            self._writer.forget()
+        if complete_ms is not None:
+            self._writer.mark_complete(complete_ms)
+
+    def _tidy_up(self) -> None:
+        for _ in range(MERGES_PER_FLUSH):
+            if not self._writer.maintain():
+                break
 
     def _position(self, place: Partition, offset: int) -> Position:
         start = self._starts[place]
@@ -124,13 +178,12 @@ class Archiver:
     def _gather(self, chunk: Chunk) -> None:
         self._positions.update(chunk.positions)
         for record in chunk.records:
-            if is_restored_from(self._writer.manifest.archive_id, record.headers):
+            if is_restored_from(self._archive_id, record.headers):
                 continue
             if isinstance(record.event, SubjectErased) and self._erasures.add(erasure := Erasure.of(record.event)):
                 self._asked.append(erasure)
             if (kept := self._erasures.apply(record)) is not None:
-                self._records.append(kept)
-                self._num_bytes += len(kept.value)
+                self._rows.add(kept)
 
 
 def _gaps(found: Mapping[Partition, Start]) -> Sequence[Gap]:

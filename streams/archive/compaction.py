@@ -18,9 +18,10 @@ from streams.archive.files import (
     OWN,
     read_tables,
     records_of,
+    rows_of,
     schema_digest,
-    table_of,
     topic_of,
+    with_own,
     with_todays_columns,
     write_file,
 )
@@ -92,7 +93,7 @@ def _kept(topic: Topic, part: pa.Table, erasures: Erasures) -> pa.Table:
     if all(one is record for one, record in zip(kept, records, strict=True)):
         return part
     own = part.select(OWN.names).filter(pa.array([one is not None for one in kept]))
-    return table_of(topic, [one for one in kept if one is not None], own)
+    return with_own(topic, rows_of(topic, [one for one in kept if one is not None]), own)
 
 
 def _parts(folder: Path, files: Sequence[ArchivedFile]) -> Iterator[pa.Table]:

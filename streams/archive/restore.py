@@ -9,19 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
-
 from schemas.errors import BrokerUnavailableError, RejectedError
 from streams.archive.files import RAW
 from streams.archive.reading import Archive
-from streams.client import PRODUCER, as_ours, open_client
+from streams.codec import Encoded
 from streams.config import KafkaConfig
 from streams.consumer import read_all
+from streams.loading import Loader
 from streams.recorded import RESTORED, is_restored_from
 from streams.topics import TOPICS, Topic
 
-_FLUSH_S = 60.0
-_POLL_S = 0.1
 Place = tuple[int, int]  # epoch and offset in the archive
 
 
@@ -46,58 +43,37 @@ def restore(archive: Archive, kafka: KafkaConfig, report: Callable[[Restored], N
         raise RejectedError(message)
     for topic in TOPICS:  # before anything is written
         _last_restored(archive, kafka, topic)
-    producer = open_client(Producer, kafka, PRODUCER)
+    loader = Loader(kafka)
     for topic in TOPICS:
-        report(_restore_topic(archive, kafka, producer, topic))
+        report(_restore_topic(archive, kafka, loader, topic))
 
 
-def _restore_topic(archive: Archive, kafka: KafkaConfig, producer: Any, topic: Topic) -> Restored:
+def _restore_topic(archive: Archive, kafka: KafkaConfig, loader: Loader, topic: Topic) -> Restored:
     last = _last_restored(archive, kafka, topic)
-    failures: list[Any] = []
     num_new = num_there = 0
-    for record in _records(archive, topic):
-        place = (record["epoch"], record["offset"])
-        if place <= last.get(record["partition"], (-1, -1)):
+    for row in _rows(archive, topic):
+        place = (row["epoch"], row["offset"])
+        if place <= last.get(row["partition"], (-1, -1)):
             num_there += 1
             continue
-        _send(producer, kafka.topic(topic.name), record, _text(archive, place), failures)
+        loader.load(topic, _marked(row, _text(archive, place)), row["timestamp_ms"], row["partition"])
         num_new += 1
-    if producer.flush(_FLUSH_S) or failures:
-        reason = f": {failures[0].str()}" if failures else ""
-        message = f"Kafka did not take all records of {topic.name!r}{reason}; run restore again, it goes on from there."
-        raise BrokerUnavailableError(message)
+    try:
+        loader.finish()
+    except BrokerUnavailableError as error:
+        message = f"{topic.name!r} is not restored: {error} Run restore again, it goes on from there."
+        raise BrokerUnavailableError(message) from error
     return Restored(topic=topic.name, num_records=num_new, num_there=num_there)
 
 
-def _records(archive: Archive, topic: Topic) -> Iterator[dict[str, Any]]:
+def _rows(archive: Archive, topic: Topic) -> Iterator[dict[str, Any]]:
     for batch in archive.rows([topic]):
         yield from batch.select(["partition", "epoch", "offset", *RAW.names]).to_pylist()
 
 
-def _send(producer: Any, name: str, record: dict[str, Any], mark: bytes, failures: list[Any]) -> None:
-    def hear(error: Any, _: Any) -> None:
-        if error is not None:
-            failures.append(error)
-
-    headers = [(header["name"], header["value"]) for header in record["headers"]]
-    while True:
-        try:
-            producer.produce(
-                name,
-                partition=record["partition"],
-                key=record["key"],
-                value=record["value"],
-                headers=[*(header for header in headers if header[0] != RESTORED), (RESTORED, mark)],
-                timestamp=record["timestamp_ms"],
-                on_delivery=hear,
-            )
-        except BufferError:
-            producer.poll(_POLL_S)  # until there is room
-        except KafkaException as error:
-            raise as_ours(error, f"Restoring a record of {name!r}") from error
-        else:
-            producer.poll(0)
-            return
+def _marked(row: dict[str, Any], mark: bytes) -> Encoded:
+    headers = [(header["name"], header["value"]) for header in row["headers"] if header["name"] != RESTORED]
+    return Encoded(key=row["key"], value=row["value"], headers=[*headers, (RESTORED, mark)])
 
 
 def _last_restored(archive: Archive, kafka: KafkaConfig, topic: Topic) -> dict[int, Place]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
-from streams.recorded import Recorded
+Place = tuple[int, int, int]  # epoch (files.py), partition, offset
 
 _SEPARATOR = b"\0"
 _NUM_NOTED = _SEPARATOR  # no topic has an empty name
@@ -58,28 +58,27 @@ class SeenIds:
         shutil.rmtree(self._folder, ignore_errors=True)
         self.__enter__()
 
-    def note(self, records: Sequence[Recorded], epochs: Sequence[int], num_noted: int) -> list[bool]:
-        """Whether each is the first record with its id on its topic; a record without an event never is.
+    def note(self, topic: str, event_ids: Sequence[str | None], places: Sequence[Place], num_noted: int) -> list[bool]:
+        """Whether each record is the first with its id on its topic; a record without an event never is.
 
-        Args:    records: in the order in which they lie in their partitions; epochs: of each, see files.py; num_noted:
-                 of this call.
+        Args:    event_ids, places: of each, in the order in which they lie in their partitions; num_noted: of this
+                 call.
         """
         assert self._database is not None
-        keys = [_key(record.topic, record.event.id) if record.event else b"" for record in records]
+        keys = [_key(topic, event_id) if event_id else b"" for event_id in event_ids]
         known = dict(zip(keys, self._database.get(keys), strict=True)) if keys else {}
         added: dict[bytes, bytes] = {_NUM_NOTED: str(num_noted).encode()}
         answers = []
-        for key, record, epoch in zip(keys, records, epochs, strict=True):
-            place = _place(epoch, record.partition, record.offset)
+        for key, at in zip(keys, map(_place, places), strict=True):
             if key and known[key] is None:
-                known[key] = added[key] = place
-            answers.append(bool(key) and known[key] == place)
+                known[key] = added[key] = at
+            answers.append(bool(key) and known[key] == at)
         self._write(added)
         return answers
 
     def learn(self, firsts: Iterable[tuple[str, str, int, int, int]]) -> None:
         """Know first records again. Args: firsts: (topic, event id, epoch, partition, offset) of each."""
-        self._write({_key(topic, event_id): _place(*place) for topic, event_id, *place in firsts})
+        self._write({_key(topic, event_id): _place((e, p, o)) for topic, event_id, e, p, o in firsts})
 
     def has_learnt(self, num_noted: int) -> None:
         """All is known again that was ever noted."""
@@ -100,5 +99,5 @@ def _key(topic: str, event_id: str) -> bytes:
     return topic.encode() + _SEPARATOR + event_id.encode()
 
 
-def _place(epoch: int, partition: int, offset: int) -> bytes:
-    return f"{epoch}/{partition}/{offset}".encode()
+def _place(place: Place) -> bytes:
+    return b"%d/%d/%d" % place

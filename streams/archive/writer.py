@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -27,7 +26,7 @@ from streams.archive.files import (
     OWN,
     day_of,
     read_tables,
-    table_of,
+    with_own,
     write_empty,
     write_file,
 )
@@ -47,6 +46,7 @@ from streams.archive.manifest import (
     write_safely,
     writing,
 )
+from streams.archive.rows import Rows
 from streams.archive.seen import SeenIds
 from streams.archive.summary import summarise
 from streams.archive.turns import num_since
@@ -54,7 +54,7 @@ from streams.archive.views import views_script
 from streams.erasures import Erasure
 from streams.positions import Partition
 from streams.recorded import Recorded
-from streams.topics import BATCHES, BY_NAME
+from streams.topics import BATCHES, Topic
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class ArchiveWriter:
 
     def append(
         self,
-        records: Sequence[Recorded],
+        records: Iterable[Recorded] | Rows,
         positions: Iterable[Position],
         *,
         gaps: Sequence[Gap] = (),
@@ -123,14 +123,15 @@ class ArchiveWriter:
                  partitions that moved; gaps: what Kafka no longer had; erasures: which are now to be done (`forget`).
         Raises:  OSError: the disk is full or gone; nothing has changed then, but for a file that nobody names.
         """
+        rows = records if isinstance(records, Rows) else Rows(records)
         moved = self.known() | {(at.topic, at.partition): at for at in positions}
         num_noted = self._manifest.num_noted + 1
-        files = list(self._write(records, {place: at.epoch for place, at in moved.items()}, num_noted))
+        files = list(self._write(rows, {place: at.epoch for place, at in moved.items()}, num_noted))
         self._change(
             files=(*self._manifest.files, *files),
             positions=tuple(moved[place] for place in sorted(moved)),
             gaps=(*self._manifest.gaps, *gaps),
-            num_noted=num_noted if records else self._manifest.num_noted,
+            num_noted=num_noted if files else self._manifest.num_noted,
             forgotten=(*self._manifest.forgotten, *(Forgotten(erasure=one, done=False) for one in erasures)),
         )
 
@@ -216,20 +217,18 @@ class ArchiveWriter:
         retired = [Retired(path=file.path, since_ms=now_ms()) for file in old]
         self._change(files=tuple(file for file in kept if file not in old), retired=(*self._manifest.retired, *retired))
 
-    def _write(
-        self, records: Sequence[Recorded], epochs: Mapping[Partition, int], num_noted: int
-    ) -> Iterator[ArchivedFile]:
-        def place(record: Recorded) -> tuple[str, str]:
-            return record.topic, day_of(record.timestamp_ms)
+    def _write(self, rows: Rows, epochs: Mapping[Partition, int], num_noted: int) -> Iterator[ArchivedFile]:
+        for number, (topic, day, part) in enumerate(rows.tables()):
+            own = self._own(topic, part, epochs, num_noted)
+            yield write_file(self._folder, topic, day, f"{self._name()}-{number:03}", [with_own(topic, part, own)])
 
-        for number, ((topic, day), group) in enumerate(groupby(sorted(records, key=place), key=place)):
-            some = list(group)  # still in their order: sorted() keeps it
-            epoch = [epochs[topic, record.partition] for record in some]
-            own = pa.Table.from_arrays(
-                [pa.array(epoch, pa.int64()), pa.array(self._seen.note(some, epoch, num_noted))], schema=OWN
-            )
-            part = table_of(BY_NAME[topic], some, own)
-            yield write_file(self._folder, BY_NAME[topic], day, f"{self._name()}-{number:03}", [part])
+    def _own(self, topic: Topic, rows: pa.Table, epochs: Mapping[Partition, int], num_noted: int) -> pa.Table:
+        columns: Any = (rows[name].to_pylist() for name in ("event_id", "partition", "offset"))
+        event_ids, partitions, offsets = columns
+        epoch = [epochs[topic.name, number] for number in partitions]
+        places = list(zip(epoch, partitions, offsets, strict=True))
+        is_first = self._seen.note(topic.name, event_ids, places, num_noted)
+        return pa.Table.from_arrays([pa.array(epoch, pa.int64()), pa.array(is_first, pa.bool_())], schema=OWN)
 
     def _change(self, **changes: object) -> None:
         manifest = self._manifest.next(**changes)

@@ -15,7 +15,6 @@ from test_query_on_kafka import events_of, send
 from infra.commands.log import Log
 from schemas.errors import RejectedError
 from streams.admin import create_topics
-from streams.archive import restore as restoring
 from streams.archive.archiver import run_archiver
 from streams.archive.manifest import read_complete_ms, read_manifest
 from streams.archive.reading import Archive
@@ -23,6 +22,7 @@ from streams.archive.restore import restore
 from streams.archive.writer import ArchiveWriter
 from streams.config import ArchiveConfig, KafkaConfig
 from streams.consumer import read_all
+from streams.loading import Loader
 from streams.recorded import RESTORED, Recorded
 from streams.topics import TOPICS
 
@@ -105,16 +105,16 @@ async def test_a_restore_that_was_cut_off_goes_on(
     folder = tmp_path / "archive"
     await send(kafka, events_of(taught()))
     await archive_all(kafka, folder)
-    fresh, send_one, left = another(kafka), restoring._send, [5]
+    fresh, load_one, left = another(kafka), Loader.load, [5]
 
     def cut_off(*args: object) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise ConnectionAbortedError
-        send_one(*args)  # type: ignore[arg-type]
+        load_one(*args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(restoring, "_send", cut_off)
+        patch.setattr(Loader, "load", cut_off)
         with pytest.raises(ConnectionAbortedError):
             restore(Archive.read(folder), fresh, lambda _: None)
     there = []

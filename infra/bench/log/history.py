@@ -87,7 +87,8 @@ class Pattern:
             )
             raise RejectedError(message)
         ordered = sorted(whole, key=lambda one: isinstance(one.event, BatchSealed))  # samples are known before batches
-        ids = frozenset(name.encode() for one in kept for name in (one.event.id, one.event.conversation_id) if name)
+        events = [one.event for one in kept if one.event is not None]
+        ids = frozenset(name.encode() for event in events for name in (event.id, event.conversation_id) if name)
         return cls([_form(one, ids) for one in ordered])
 
     def mix(self) -> Counter[str]:
