@@ -118,7 +118,7 @@ def schema(some: tuple[Column, ...]) -> pa.Schema:
 
 def _own_column(name: str, hint: Any, *, is_in_all: bool) -> Column:
     """A field of the event itself. Args: is_in_all: of several types on one topic (promotions) not all may have it."""
-    is_taken = name in {"topic", "partition", "offset"}  # EventRejected names the place of another record
+    is_taken = name in {"topic", "partition", "offset", "error"}  # EventRejected is about another record
     read = attrgetter(f"event.{name}") if is_in_all else lambda row: getattr(row.event, name, None)
     return Column(f"event_{name}" if is_taken else name, arrow_type(hint), read)
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from schemas.errors import RejectedError
 from streams.archive.manifest import Manifest
-from streams.archive.reading import Archive
-from streams.archive.sql import quoted, ready_made
+from streams.archive.reading import Archive, damaged
+from streams.archive.sql import add_table, quoted, ready_made
 from streams.archive.views import READY_MADE, age_view, raw_view, ready_made_views, topic_views
 from streams.columns import view_name
 from streams.config import KafkaConfig
@@ -170,7 +170,7 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
             of_topic.append(f"log.{name}_tail")
             tails.append(name)
     for name in parts[0].keys() - relations.keys() if parts else ():
-        _add_table(connection, name, pa.concat_tables([part[name] for part in parts]))
+        add_table(connection, name, pa.concat_tables([part[name] for part in parts]))
     for statement in topic_views(relations):
         connection.execute(statement)
     if archive is not None:
@@ -178,8 +178,11 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
         for statement in age_view(archive.folder):
             connection.execute(statement)
     ready = ready_made_views(None, Manifest()) if archive is None else archive.ready_made_views(tails)
-    for statement in ready:
-        connection.execute(statement)
+    try:
+        for statement in ready:
+            connection.execute(statement)
+    except duckdb.Error as error:  # the turns of what came after the summary are joined at once
+        raise damaged(error) from error
     folders = [] if archive is None else [str(archive.folder)]
     connection.execute(_WALLS.format(folders=", ".join(map(quoted, folders))))
     return connection
@@ -188,18 +191,12 @@ def connect(parts: Iterable[Mapping[str, pa.Table]], archive: Archive | None = N
 def _add_tail(connection: duckdb.DuckDBPyConnection, name: str, tail: pa.Table, archived: Sequence[str]) -> None:
     """What is not archived, as a table; a record whose id is in the archive is not the first with it."""
     is_first = mark_first(tail, "event_id", FIRST_RECORD)
-    _add_table(connection, f"log.{name}_tail", tail.append_column("is_first", is_first))
+    add_table(connection, f"log.{name}_tail", tail.append_column("is_first", is_first))
     for relation in archived:
         connection.execute(
             f"UPDATE log.{name}_tail SET is_first = false WHERE event_id IN "
             f"(SELECT event_id FROM {relation} WHERE event_id IN (SELECT event_id FROM log.{name}_tail))"
         )
-
-
-def _add_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-    connection.register("new_table", table)
-    connection.execute(f"CREATE TABLE {name} AS FROM new_table")
-    connection.unregister("new_table")
 
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, text: str) -> None:

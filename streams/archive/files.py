@@ -150,6 +150,18 @@ def write_empty(folder: Path) -> None:
         make_safe(partial, path)
 
 
+def has_todays_columns(folder: Path, topic: Topic) -> bool:
+    """Whether readers find all columns of this release there; not where an older one has written last.
+
+    Raises:  RejectedError: the file is damaged.
+    """
+    path = folder / empty_path(topic)
+    try:
+        return path.exists() and set(file_schema(topic).names) <= set(pq.read_schema(path).names)
+    except _UNREADABLE as error:
+        raise RejectedError(f"{path} cannot be read ({error}): the archiver writes it again when it starts.") from error
+
+
 def read_tables(folder: Path, file: ArchivedFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """A file's rows, a row group at a time. Args: columns: only these.
 

@@ -12,9 +12,9 @@ import duckdb
 import pyarrow as pa
 
 from schemas.errors import RejectedError
-from streams.archive.files import records_of
+from streams.archive.files import file_schema, has_todays_columns, records_of
 from streams.archive.manifest import MANIFEST, Manifest, read_manifest
-from streams.archive.sql import quoted
+from streams.archive.sql import add_table, quoted
 from streams.archive.views import archived_relations, ready_made_views
 from streams.columns import view_name
 from streams.erasures import without_erased
@@ -53,10 +53,13 @@ class Archive:
         connection.execute("CREATE SCHEMA IF NOT EXISTS log")
         connection.execute("SET parquet_metadata_cache = true")  # each view reads it again else; no file ever changes
         try:
-            for statement in archived_relations(self.folder, self.manifest):
+            older = [topic for topic in TOPICS if not has_todays_columns(self.folder, topic)]
+            for topic in older:
+                add_table(connection, f"log.{view_name(topic)}_columns", file_schema(topic).empty_table())
+            for statement in archived_relations(self.folder, self.manifest, older):
                 connection.execute(statement)
         except duckdb.Error as error:
-            raise _damaged(error) from error
+            raise damaged(error) from error
 
     def ready_made_views(self, tails: Collection[str]) -> Iterator[str]:
         """Their statements, over what is archived and more. Args: as `turns_view`."""
@@ -76,7 +79,7 @@ class Archive:
                 found = connection.sql(f"FROM log.{view_name(topic)}_archived {_IN_ORDER}")
                 yield from found.to_arrow_reader(_BATCH_ROWS)
             except duckdb.Error as error:
-                raise _damaged(error) from error
+                raise damaged(error) from error
 
     def records(self, topics: Sequence[Topic] = TOPICS) -> Iterator[Recorded]:
         """The records, decoded by this release, in the order of `rows`; without what is still to be erased."""
@@ -85,7 +88,8 @@ class Archive:
             yield from without_erased(records_of(pa.Table.from_batches([batch])), erasures)
 
 
-def _damaged(error: duckdb.Error) -> RejectedError:
+def damaged(error: duckdb.Error) -> RejectedError:
+    """What to tell somebody whose archive DuckDB cannot read."""
     reason = " ".join(str(error).split("\n\nLINE ")[0].split())
     return RejectedError(
         f"A file of the archive cannot be read; ask again, or bring it back from a copy of the archive: {reason}"

@@ -30,29 +30,31 @@ def summarise(folder: Path, manifest: Manifest, name: str, progress: Callable[[]
     """
     before = summary_of(manifest)
     files = {file.day: file for file in before.files} if before else {}
+    is_first = not files
     with _opened(folder, manifest) as connection:
-        if before is None or not before.files:  # nothing is known of any action
-            connection.execute("SET VARIABLE touched = (SELECT list(event_id) FROM actions)")
-        connection.execute(
-            f"CREATE TABLE touched AS SELECT event_id, {_DAY} AS day FROM actions WHERE event_id IN "
-            "(SELECT unnest(getvariable('touched')))"
-        )
-        for (day,) in connection.sql("SELECT DISTINCT day FROM touched ORDER BY day").fetchall():
-            files[day] = _write_day(connection, folder, day, files.get(day), name)
+        new = "actions" if is_first else "log.turns_since"
+        for (day,) in connection.sql(f"SELECT DISTINCT {_DAY} AS day FROM {new} ORDER BY day").fetchall():
+            rows = _joined(connection, day) if is_first else _updated(folder, day, files.get(day))
+            files[day] = _write_day(connection, rows, folder, day, name)
             progress()
     return Summary(made_by=made_by(), files=tuple(files[day] for day in sorted(files)), positions=manifest.positions)
 
 
-def _write_day(
-    connection: duckdb.DuckDBPyConnection, folder: Path, day: str, before: SummaryFile | None, name: str
-) -> SummaryFile:
-    connection.execute(f"SET VARIABLE today = (SELECT list(event_id) FROM touched WHERE day = {quoted(day)})")
-    rows = "FROM turns_of(getvariable('today'))"
-    if before is not None:
-        unchanged = (
-            f"FROM {parquet(folder, [before.path])} WHERE action_id NOT IN (SELECT unnest(getvariable('today')))"
-        )
-        rows = f"({unchanged}) UNION ALL ({rows})"
+def _joined(connection: duckdb.DuckDBPyConnection, day: str) -> str:
+    """A day at a time: all turns of a long log do not fit into memory."""
+    connection.execute(f"SET VARIABLE today = (SELECT list(event_id) FROM actions WHERE {_DAY} = {quoted(day)})")
+    return "FROM turns_of(getvariable('today'))"
+
+
+def _updated(folder: Path, day: str, before: SummaryFile | None) -> str:
+    new = f"FROM log.turns_since WHERE {_DAY} = {quoted(day)}"
+    if before is None:
+        return new
+    old = f"FROM {parquet(folder, [before.path])} WHERE action_id NOT IN (SELECT action_id FROM log.turns_since)"
+    return f"({old}) UNION ALL ({new})"
+
+
+def _write_day(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, day: str, name: str) -> SummaryFile:
     path = Path(FOLDER) / f"day={day}" / f"{name}.parquet"
     whole = folder / path
     whole.parent.mkdir(parents=True, exist_ok=True)

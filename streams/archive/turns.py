@@ -2,8 +2,8 @@
 
 `turns` joins ten topics; in a long log that takes seconds, and nearly all of it was joined the same way before. So an
 archive holds its rows up to some positions (the manifest's `summary`, which summary.py writes). What came later names
-the actions whose rows may have changed: those are joined afresh, all others are read. Consumes a manifest, produces
-SQL; runs none.
+the actions whose rows may have changed: those are joined afresh, once, when the views are made, which show one state of
+the log anyway; all others are read. Consumes a manifest, produces SQL; runs none.
 """
 
 import hashlib
@@ -36,10 +36,11 @@ _ACTIONS = {
 _TOUCHED = "SET VARIABLE touched = (SELECT coalesce(list(DISTINCT action_id), []) FROM ({said}) WHERE action_id != '');"
 _WITHOUT_SUMMARY = "CREATE OR REPLACE VIEW turns AS FROM turns_of(NULL);"
 _WITH_SUMMARY = """\
+CREATE OR REPLACE TABLE log.turns_since AS FROM turns_of(getvariable('touched'));
 CREATE OR REPLACE VIEW turns AS
-FROM {summary} WHERE action_id NOT IN (SELECT unnest(getvariable('touched')))
+FROM {summary} WHERE action_id NOT IN (SELECT action_id FROM log.turns_since)
 UNION ALL
-FROM turns_of(getvariable('touched'));"""
+FROM log.turns_since;"""
 
 
 def turns_view(folder: Path | None, manifest: Manifest, tails: Collection[str] = ()) -> Iterator[str]:

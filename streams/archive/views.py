@@ -12,7 +12,7 @@ from streams.archive.manifest import COMPLETE, Manifest
 from streams.archive.sql import parquet, quoted, ready_made
 from streams.archive.turns import turns_view
 from streams.columns import shared_columns, view_columns, view_name
-from streams.topics import CURRENT_POLICIES, TOPICS
+from streams.topics import CURRENT_POLICIES, TOPICS, Topic
 
 READY_MADE = ("turns", "learning", "untrained", "lineage")  # each may use those before it
 _PLACE = ("topic", "partition", "offset")
@@ -41,11 +41,19 @@ def views_script(folder: Path, manifest: Manifest) -> str:
     )
 
 
-def archived_relations(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """`log.<topic>_archived`: the rows of a topic's files."""
+def archived_relations(folder: Path, manifest: Manifest, older: Collection[Topic] = ()) -> Iterator[str]:
+    """`log.<topic>_archived`: the rows of a topic's files.
+
+    Args:    older: topics whose files lack columns of this release: `log.<topic>_columns` has them, and no rows.
+    """
     for topic in TOPICS:
-        paths = [empty_path(topic), *(file.path for file in manifest.of_topic(topic.name))]
-        yield f"CREATE OR REPLACE VIEW log.{view_name(topic)}_archived AS FROM {parquet(folder, paths)};"
+        name, paths = view_name(topic), [file.path for file in manifest.of_topic(topic.name)]
+        if topic not in older:
+            rows = f"FROM {parquet(folder, [empty_path(topic), *paths])}"
+        else:
+            files = [f"FROM {parquet(folder, paths)}"] if paths else []
+            rows = " UNION ALL BY NAME ".join([f"FROM log.{name}_columns", *files])
+        yield f"CREATE OR REPLACE VIEW log.{name}_archived AS {rows};"
 
 
 def topic_views(parts: Mapping[str, Sequence[str]]) -> Iterator[str]:

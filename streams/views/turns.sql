@@ -89,6 +89,7 @@ WITH sample AS (
 SELECT
     acted.policy, acted.version, acted.event_id AS action_id, acted.conversation_id, acted.turn, acted.time,
     acted.tenant, acted.subject, acted.source, acted.episode_id, acted.group_id, acted.step, acted.turn_type,
+    len(acted.response_ids) AS response_tokens,
     coalesce(said(acted.messages), said(words.context)) AS question,
     concat_ws(chr(10), nullif(acted.reply.content, ''), nullif(array_to_string(list_transform(
         acted.reply.tool_calls, lambda call: call.name || '(' || call.arguments || ')'

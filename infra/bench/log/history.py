@@ -30,7 +30,8 @@ _PLACES = re.compile(
     rb"""(?P<words>(?<="content":")(?:[^"\\]|\\.)+ | (?<="hints":\[")(?:[^"\\]|\\.)+)
     | (?P<tokens>(?<=_ids":\[)\d[\d,]* | (?<=_ids":\[\[)\d[\d,]*)
     | (?P<logprobs>(?<=logprobs":\[)[-\d.,e]+)
-    | (?P<version>(?<=version":)\d+ | (?<=@)\d+)
+    | (?P<adapter>(?<="adapter":")[^"]+@\d+)
+    | (?P<version>(?<=version":)\d+)
     | (?P<id>[\w.-]+)""",  # if it is one
     re.VERBOSE,
 )
@@ -178,8 +179,11 @@ class _Rewrite:
                 return b",".join(self._tokens[token] for token in text.split(b","))
             case "instance":
                 return digest_bytes(text + b"%d" % self._number).encode()
+            case "adapter":
+                name, _, version = text.rpartition(b"@")
+                return b"%b@%d" % (name, int(version) + self._num_versions_before)
             case "version":
-                return str(int(text) + self._num_versions_before).encode()
+                return b"%d" % (int(text) + self._num_versions_before)
         logprobs = np.array(orjson.loads(b"[%b]" % text), np.float32)
         other = logprobs * self._random.uniform(0.9, 1.1, len(logprobs)).astype(np.float32)
         return orjson.dumps(other.astype(np.float64), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]

@@ -177,6 +177,7 @@ def test_a_rejection_shows_both_places() -> None:
     (row,) = dicts(log.query(), "FROM rejections")
     assert (row["topic"], row["offset"]) == ("rejections", 0)
     assert (row["event_topic"], row["event_partition"], row["event_offset"]) == ("actions", 3, 99)
+    assert (row["event_error"], row["reason"]) == ("E", "why")
 
 
 def test_a_refusal_has_its_reason_and_no_other_types_fields() -> None:

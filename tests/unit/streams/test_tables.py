@@ -19,7 +19,7 @@ def test_a_topic_without_records_has_all_its_columns_and_no_rows(topic: Topic) -
 def test_every_field_of_every_event_has_a_column() -> None:
     for kind in EVENT_TYPES:
         topic = next(topic for topic in TOPICS if kind in topic.types)
-        fields = set(kind.__dataclass_fields__) - {"id", "time_ms", "topic", "partition", "offset", "type"}
+        fields = set(kind.__dataclass_fields__) - {"id", "time_ms", "topic", "partition", "offset", "error", "type"}
         assert fields <= set(schema(columns(topic)).names)
 
 
@@ -110,3 +110,9 @@ def test_no_record_is_lost_at_the_edge_of_a_chunk(num_records: int) -> None:
 def test_the_lowest_place_wins_whatever_order_records_arrive_in() -> None:
     table = pa.table({"event_id": ["x", "y", "x"], "partition": [0, 0, 0], "offset": [9, 5, 4]})
     assert mark_first(table, "event_id", FIRST_RECORD).to_pylist() == [False, True, True]
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_no_two_columns_of_a_topic_have_one_name(topic: Topic) -> None:
+    names = table_schema(topic).names
+    assert len(names) == len(set(names))

@@ -196,7 +196,7 @@ def test_plain_duckdb_reads_the_summary(tmp_path: Path) -> None:
     connection.execute((tmp_path / "views.sql").read_text())
 
     assert connection.sql("SELECT count(*) FROM turns").fetchall() == [(6,)]
-    assert connection.sql("SELECT len(getvariable('touched'))").fetchall() == [(1,)]
+    assert connection.sql("SELECT action_id FROM log.turns_since").fetchall() == [("a2",)]
 
 
 def test_a_damaged_file_is_said_and_archiving_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
