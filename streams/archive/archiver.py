@@ -94,8 +94,8 @@ class Archiver:
     """Gathers records, and hands them to the archive when they are many or old enough.
 
     The archive is written by a thread of its own, since compression and the disk need no Python: meanwhile the next
-    records are read. One set of records is written while one is gathered, never more. What goes wrong in that thread
-    is raised here by the next flush; nothing is lost by it, as positions move with the records.
+    records are read. One set of records is written while one is gathered, never more: that bounds the memory. What goes
+    wrong in that thread is raised here by the next flush; nothing is lost by it, as positions move with the records.
     """
 
     def __init__(

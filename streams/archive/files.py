@@ -46,7 +46,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 24 * 60 * 60 * 1000
 _PARQUET: dict[str, Any] = {
     "compression": "zstd",
-    # Only of what questions filter and group by: zstd finds repeats as well, at half the cost of the whole writing.
+    # Only of what questions filter and group by: zstd finds other repeats as well, and writing is a third faster.
     "use_dictionary": ["topic", "producer", "type", "policy", "conversation_id", "tenant", "subject", "source"],
 }
 _UNREADABLE = (pa.ArrowException, OSError)
