@@ -30,4 +30,4 @@ class ArchiveConfig(BaseModel):
     enabled: bool = True  # False: what Kafka's retention deletes is gone
     folder: Path | None = None  # None: `archive` in the stack's home
     flush_s: float = Field(default=5.0, gt=0)  # how old a record may get before it is archived
-    flush_mib: int = Field(default=64, ge=1)  # of values, that are gathered at most
+    flush_mib: int = Field(default=32, ge=1)  # of values; as many again may be gathered while they are written
