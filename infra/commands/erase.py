@@ -138,7 +138,7 @@ def _left(settings: Settings) -> list[str]:
     """Where words may still be, and for how long."""
     sentences = [
         "Kafka's own copy goes with its retention: samples and batches after about 2 days, all else after about 7.",
-        "Until then a sample that waits may still train; files made by export and replay --out are yours to delete.",
+        "What waits for training does not train any more. Files made by export and replay --out are yours to delete.",
     ]
     spool = Home(settings.home).root / "spool"
     waiting = [path for path in sorted(spool.glob("*")) if path.is_file() and path.stat().st_size]

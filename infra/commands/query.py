@@ -20,6 +20,7 @@ from streams.rejudged import branch_source
 
 PROMPT = "nextstate> "
 CONTINUED = "      ...> "
+_ANY_WIDTH = 10_000
 
 
 def answer(settings: Settings, question: str, form: str, archive: Path | None, run: str | None) -> int:
@@ -114,4 +115,6 @@ def _print_table(result: QueryResult) -> None:
     table = Table(*result.columns)
     for row in result.rows:
         table.add_row(*("" if value is None else printable(str(value), keep="\n") for value in row))
-    Console().print(table, markup=False)
+    # A file or another program has no width into which words would have to fit.
+    console = Console() if sys.stdout.isatty() else Console(width=_ANY_WIDTH)
+    console.print(table, markup=False)
