@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from infra.home import Home
 from infra.kafka.jars import fetch_jars
 from infra.model import prepare_small_model
@@ -55,5 +57,13 @@ def _train_judge(settings: Settings, home: Home, report: Report) -> None:
 
 
 def runtime_home(settings: Settings) -> Home:
-    """Where all of it lies, which several stacks can share."""
-    return Home(settings.runtime_home or settings.home)
+    """Where all of it lies, which several stacks can share; a home that has run before goes on with what it used then."""
+    return Home(settings.runtime_home or _used_before(Home(settings.home)) or settings.home)
+
+
+def _used_before(home: Home) -> Path | None:
+    try:
+        named = orjson.loads(home.settings_file.read_bytes()).get("runtime_home")
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    return Path(named) if named is not None and Path(named).is_dir() else None
