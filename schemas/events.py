@@ -96,15 +96,26 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTail:
+    """A later part of the base, [start, end), that is kept too: it stands after the first `num_before` new items."""
+
+    start: int
+    end: int
+    num_before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionTaken(Event):
     """The policy answered: what it read, what it wrote, and how, as the engine reported it.
 
-    What it read is stored as a delta against `base_action_id`'s (read + written): the first `kept_messages` messages
-    and the first `kept_prompt_tokens` tokens are the base's, then come `messages` and `prompt_ids`. Without a base
-    both counts are 0 and the fields are whole. `schemas.prompt.resolve` undoes it.
+    What it read is stored as a delta against `base_action_id`'s (read + written). The first `kept_messages` messages
+    and the first `kept_prompt_tokens` tokens are the base's, then come `messages` and `prompt_ids`; where a tail is
+    given, that part of the base stands among those, which is how a conversation is kept whose beginning changed. No
+    message that the action is the first to read lies in a tail or before it. Without a base the counts are 0, there is
+    no tail and the fields are whole. `schemas.prompt.resolve` undoes it.
     """
 
-    type: ClassVar[str] = "nextstate.action.taken.v1"
+    type: ClassVar[str] = "nextstate.action.taken.v2"
 
     turn: int
     turn_type: TurnType = "main"
@@ -115,8 +126,10 @@ class ActionTaken(Event):
     base_action_id: str | None = None
     kept_messages: int = 0
     messages: tuple[Message, ...]
+    messages_tail: KeptTail | None = None
     kept_prompt_tokens: int = 0
-    prompt_ids: tuple[int, ...]  # [P - kept_prompt_tokens]
+    prompt_ids: tuple[int, ...]  # [P - kept_prompt_tokens - length of prompt_tail]
+    prompt_tail: KeptTail | None = None
     tools: str = "[]"  # canonical JSON of the offered tools
     template_arguments: str = "{}"
     template_digest: str

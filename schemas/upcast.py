@@ -9,7 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from schemas.events import TYPES, Event, FeedbackGiven, Thumb
+from schemas.events import (
+    TYPES,
+    ActionTaken,
+    Event,
+    FeedbackGiven,
+    FinishReason,
+    Message,
+    Sampling,
+    Thumb,
+    TurnType,
+    VersionSpan,
+)
 
 _THUMBS: dict[float | None, Thumb] = {-1.0: -1, 1.0: 1}
 
@@ -40,7 +51,50 @@ def _feedback_given_v2(old: FeedbackGivenV1) -> FeedbackGiven:
     )
 
 
-UPCASTERS: dict[type[Event], Callable[[Any], Event]] = {FeedbackGivenV1: _feedback_given_v2}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionTakenV1(Event):
+    """The policy answered: what it read, what it wrote, and how, as the engine reported it.
+
+    Retired because it keeps nothing of its base but the beginning: a system prompt that changed in each call stands
+    there, so that whole conversations were written again with each turn.
+    """
+
+    type: ClassVar[str] = "nextstate.action.taken.v1"
+
+    turn: int
+    turn_type: TurnType = "main"
+    request_id: str
+    sibling: int = 0
+    parent_action_id: str | None = None
+    ambiguous: bool = False
+    base_action_id: str | None = None
+    kept_messages: int = 0
+    messages: tuple[Message, ...]
+    kept_prompt_tokens: int = 0
+    prompt_ids: tuple[int, ...]
+    tools: str = "[]"
+    template_arguments: str = "{}"
+    template_digest: str
+    reply: Message
+    model: str
+    adapter: str | None = None
+    sampling: Sampling
+    response_ids: tuple[int, ...]
+    response_logprobs: tuple[float, ...]
+    logprob_origin: str = "engine"
+    token_versions: tuple[VersionSpan, ...]
+    finish_reason: FinishReason
+
+
+def _action_taken_v2(old: ActionTakenV1) -> ActionTaken:
+    """All that v1 said, and no tail."""
+    return ActionTaken(**{field.name: getattr(old, field.name) for field in fields(ActionTakenV1)})
+
+
+UPCASTERS: dict[type[Event], Callable[[Any], Event]] = {
+    ActionTakenV1: _action_taken_v2,
+    FeedbackGivenV1: _feedback_given_v2,
+}
 RETIRED: dict[str, type[Event]] = {old.type: old for old in UPCASTERS}
 READABLE: dict[str, type[Event]] = {**TYPES, **RETIRED}
 

@@ -10,7 +10,7 @@ Legend: T response tokens, H hints.
 from collections.abc import Iterable, Sequence
 
 from schemas.errors import MalformedEventError, TokenMismatchError
-from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, SampleBuilt, VersionSpan
+from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, KeptTail, SampleBuilt, VersionSpan
 from schemas.origin import UNSCORED
 
 
@@ -75,12 +75,24 @@ def _refuse_negative(event: Event, field: str, ids: Sequence[int]) -> None:
 
 
 def _validate_kept(event: ActionTaken) -> None:
-    kept = (event.kept_messages, event.kept_prompt_tokens)
-    if min(kept) < 0 or (event.base_action_id is None and max(kept) > 0):
+    kept, tails = (event.kept_messages, event.kept_prompt_tokens), (event.messages_tail, event.prompt_tail)
+    if min(kept) < 0 or (event.base_action_id is None and (max(kept) > 0 or any(tails))):
         message = (
-            f"{_name(event)} keeps {kept[0]} messages and {kept[1]} tokens of {event.base_action_id}; name a base."
+            f"{_name(event)} keeps {kept[0]} messages, {kept[1]} tokens and {2 - tails.count(None)} tails of "
+            f"{event.base_action_id}; name a base."
         )
         raise MalformedEventError(message)
+    for tail, num_new in zip(tails, (len(event.messages), len(event.prompt_ids)), strict=True):
+        if tail is not None and not _is_tail(tail, num_new):
+            message = (
+                f"{_name(event)} keeps [{tail.start}, {tail.end}) of {event.base_action_id} after {tail.num_before} of "
+                f"{num_new} new ones; give a range that is not empty, and a place among the new ones."
+            )
+            raise MalformedEventError(message)
+
+
+def _is_tail(tail: KeptTail, num_new: int) -> bool:
+    return 0 <= tail.start < tail.end and 0 <= tail.num_before <= num_new
 
 
 def _validate_rating(event: FeedbackGiven) -> None:

@@ -80,11 +80,7 @@ def action_taken(facts: TurnFacts, sibling: int, drawn: Drawn, now_ms: int) -> A
         sibling=sibling,
         parent_action_id=match.parent_action_id,
         ambiguous=match.ambiguous,
-        base_action_id=prompt.base_action_id,
-        kept_messages=prompt.kept_messages,
-        messages=prompt.messages,
-        kept_prompt_tokens=prompt.kept_prompt_tokens,
-        prompt_ids=prompt.prompt_ids,
+        **prompt.as_fields(),
         tools=call.tools,
         template_arguments=call.template_arguments,
         template_digest=facts.template_digest,
@@ -101,15 +97,7 @@ def action_taken(facts: TurnFacts, sibling: int, drawn: Drawn, now_ms: int) -> A
 
 def whole_action(facts: TurnFacts, action: ActionTaken) -> ActionTaken:
     """The same action with its prompt whole instead of as a delta."""
-    prompt = delta(facts.call.messages, facts.prompt_ids, None)
-    return replace(
-        action,
-        base_action_id=prompt.base_action_id,
-        kept_messages=prompt.kept_messages,
-        messages=prompt.messages,
-        kept_prompt_tokens=prompt.kept_prompt_tokens,
-        prompt_ids=prompt.prompt_ids,
-    )
+    return replace(action, **delta(facts.call.messages, facts.prompt_ids, None).as_fields())
 
 
 def sampling_of(call: ChatCall, sibling: int) -> Sampling:

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.events import ActionTaken, Message, TurnType
+from schemas.events import ActionTaken, KeptTail, Message, TurnType
 from schemas.messages import UNMATCHED_ROLES, digest_message
-from schemas.prompt import Resolved
+from schemas.prompt import Resolved, put_together
 
 ENTRY_OVERHEAD_BYTES = 2048  # objects, digests and the two look-up tables of one action, measured roughly
 BYTES_PER_MESSAGE = 128  # a `Message`, without its texts
@@ -39,8 +39,10 @@ class OpenAction:
     chain_length: int  # number of actions to walk until a prompt stored whole
     kept_messages: int
     messages: tuple[Message, ...]
+    messages_tail: KeptTail | None
     kept_prompt_tokens: int
     prompt_ids: "array[int]"  # compact: a tuple of ints takes 9 times the room
+    prompt_tail: KeptTail | None
     response_ids: "array[int]"
     answered: bool = False
 
@@ -53,8 +55,10 @@ class OpenAction:
 
     def all_messages(self) -> tuple[Message, ...]:
         """Every message that it read."""
-        known = (*self.base.all_messages(), self.base.reply) if self.base else ()
-        return known[: self.kept_messages] + self.messages
+        if self.base is None:
+            return self.messages
+        known = (*self.base.all_messages(), self.base.reply)
+        return put_together(known, self.kept_messages, self.messages, self.messages_tail)
 
     def resolved(self) -> Resolved:
         """Its whole prompt and reply."""
@@ -71,13 +75,13 @@ class OpenAction:
         if self.base is None:
             return self.prompt_ids
         known = self.base.all_prompt_ids() + self.base.response_ids
-        return known[: self.kept_prompt_tokens] + self.prompt_ids
+        return put_together(known, self.kept_prompt_tokens, self.prompt_ids, self.prompt_tail)
 
 
 def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
     """The open form of a recorded action whose `base_action_id` is `base`."""
     known = (*base.all_messages(), base.reply) if base else ()
-    whole = known[: action.kept_messages] + action.messages
+    whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
     return OpenAction(
         action_id=action.id,
         conversation_id=action.conversation_id,
@@ -94,8 +98,10 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
         chain_length=0 if base is None else base.chain_length + 1,
         kept_messages=action.kept_messages,
         messages=action.messages,
+        messages_tail=action.messages_tail,
         kept_prompt_tokens=action.kept_prompt_tokens,
         prompt_ids=array("i", action.prompt_ids),
+        prompt_tail=action.prompt_tail,
         response_ids=array("i", action.response_ids),
     )
 

@@ -1,5 +1,6 @@
 """`EXAMPLES`: one valid event of every type, for tests; `dataclasses.replace` makes the invalid ones."""
 
+from dataclasses import replace
 from typing import Any
 
 from schemas.events import (
@@ -11,6 +12,7 @@ from schemas.events import (
     EventRejected,
     FeedbackGiven,
     HintExtracted,
+    KeptTail,
     Media,
     Message,
     NextStateObserved,
@@ -58,8 +60,10 @@ ACTION = ActionTaken(
     base_action_id="a-1",
     kept_messages=2,
     messages=(QUESTION,),
+    messages_tail=KeptTail(start=3, end=5, num_before=0),
     kept_prompt_tokens=11,
     prompt_ids=(5, 6, 7),
+    prompt_tail=KeptTail(start=20, end=60, num_before=1),
     template_digest="t-1",
     reply=REPLY,
     model="smol",
@@ -70,6 +74,9 @@ ACTION = ActionTaken(
     token_versions=SPANS,
     finish_reason="tool_calls",
     **OF_CHAT,
+)
+WHOLE = replace(  # the same, with its prompt whole
+    ACTION, base_action_id=None, kept_messages=0, messages_tail=None, kept_prompt_tokens=0, prompt_tail=None
 )
 TRANSITION = TransitionJoined(
     id="t-2",

@@ -13,6 +13,10 @@ CREATE OR REPLACE MACRO said(messages) AS nullif(array_to_string(list_transform(
     lambda message: message.content
 ), chr(10)), '');
 
+-- The messages that an action has not from its base, without those before a later part of the base: what it newly read is
+-- never before such a part (schemas/prompt.py).
+CREATE OR REPLACE MACRO after_tail(messages, tail) AS messages[coalesce(tail.num_before, 0) + 1:];
+
 -- Whether an action is one of those that are asked for; NULL asks for all.
 CREATE OR REPLACE MACRO is_wanted(id, wanted) AS (wanted IS NULL OR id IN (SELECT unnest(wanted)));
 
@@ -90,7 +94,7 @@ SELECT
     acted.policy, acted.version, acted.event_id AS action_id, acted.conversation_id, acted.turn, acted.time,
     acted.tenant, acted.subject, acted.source, acted.episode_id, acted.group_id, acted.step, acted.turn_type,
     len(acted.response_ids) AS response_tokens,
-    coalesce(said(acted.messages), said(words.context)) AS question,
+    coalesce(said(after_tail(acted.messages, acted.messages_tail)), said(words.context)) AS question,
     concat_ws(chr(10), nullif(acted.reply.content, ''), nullif(array_to_string(list_transform(
         acted.reply.tool_calls, lambda call: call.name || '(' || call.arguments || ')'
     ), chr(10)), '')) AS answer,

@@ -99,7 +99,7 @@ def valid(event_type: str, value: dict[str, Any]) -> bool:
 
 def test_what_the_schemas_allow_reaches_the_views(kafka: KafkaConfig, school: ForeignProducer) -> None:
     for topic, event_type, event_id, value in (
-        ("actions", "nextstate.action.taken.v1", "action-1", ACTION),
+        ("actions", "nextstate.action.taken.v2", "action-1", ACTION),
         ("next-states", "nextstate.next_state.observed.v1", "reply-1", NEXT_STATE),
         ("transitions", "nextstate.transition.joined.v1", "pair-1", TRANSITION),
         ("outcomes", "nextstate.outcome.reported.v1", "exam-result", OUTCOME),

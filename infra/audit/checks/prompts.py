@@ -8,6 +8,7 @@ from infra.audit.facts import Fact, Size
 from infra.audit.index import LogIndex
 from infra.audit.report import Tally
 from schemas.events import ActionTaken
+from schemas.prompt import num_kept, num_needed
 
 Actions = Mapping[str, Fact[ActionTaken]]
 
@@ -51,11 +52,12 @@ def _measure(chain: list[Fact[ActionTaken]], known: dict[str, _Whole], tally: Ta
     for fact in reversed(chain):
         event, size = fact.event, fact.size or Size(0, 0, 0)
         base = known.get(event.base_action_id or "", _Whole(0, 0))
-        if event.kept_messages > base.num_messages or event.kept_prompt_tokens > base.num_tokens:
+        messages, tokens = (event.kept_messages, event.messages_tail), (event.kept_prompt_tokens, event.prompt_tail)
+        if num_needed(*messages) > base.num_messages or num_needed(*tokens) > base.num_tokens:
             tally.fail(fact.line, f"It keeps more of action {event.base_action_id} than that one has.")
         known[event.id] = _Whole(
-            event.kept_messages + size.num_messages + 1,
-            event.kept_prompt_tokens + size.num_prompt_ids + size.num_response_ids,
+            num_kept(*messages) + size.num_messages + 1,
+            num_kept(*tokens) + size.num_prompt_ids + size.num_response_ids,
         )
 
 

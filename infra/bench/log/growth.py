@@ -11,7 +11,7 @@ and other context in each call. Not measured: Kafka's compression, which works o
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from statistics import mean
 
@@ -202,6 +202,5 @@ def _whole(actions: Sequence[ActionTaken]) -> list[ActionTaken]:
     found = []
     for action in actions:
         known[action.id] = read = resolve(action, known[action.base_action_id])
-        prompt = delta(read.messages, read.prompt_ids, None)
-        found.append(replace(action, **{field.name: getattr(prompt, field.name) for field in fields(prompt)}))
+        found.append(replace(action, **delta(read.messages, read.prompt_ids, None).as_fields()))
     return found

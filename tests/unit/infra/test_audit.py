@@ -25,6 +25,7 @@ from streams.stamp import read_stamp
 from streams.topics import ACTIONS, BATCHES, BY_NAME, CURRENT_POLICIES, ERASURES, FOR_EVER_MS, TRAINED
 
 DAY_MS = 86_400_000
+TOO_FAR = e.KeptTail(start=0, end=9_999, num_before=0)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,8 @@ def test_a_turn_that_its_stage_has_passed_over_is_named(
         ("samples", lambda s: len(s.response_ids) == 2, {"response_ids": (7, 8)}, "tokens", "other response tokens"),
         ("samples", lambda _: True, {"temperature": 0.1}, "tokens", "other log-probs, versions or temperature"),
         ("actions", lambda a: a.base_action_id, {"kept_prompt_tokens": 9_999}, "prompts", "keeps more of action"),
+        ("actions", lambda a: a.base_action_id, {"prompt_tail": TOO_FAR}, "prompts", "keeps more of action"),
+        ("actions", lambda a: a.base_action_id, {"messages_tail": TOO_FAR}, "prompts", "keeps more of action"),
         ("actions", lambda a: a.base_action_id, {"base_action_id": "a-chat-2"}, "prompts", "its own base"),
         ("actions", lambda a: a.id == "a-waiting", {"policy": "another"}, "versions", "was never published"),
         ("verdicts", lambda _: True, {"time_ms": 1}, "derivations", "another time_ms"),

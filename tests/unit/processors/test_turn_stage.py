@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from processor_world import GOOD, HINTED, UNRELATED, World, action, ended, next_state, resolved, user
+from processor_world import GOOD, HINTED, UNRELATED, LetterRenderer, World, action, ended, next_state, resolved, user
 
 from processors.config import ProcessorsConfig
 from processors.ports import Judgement
+from schemas.events import Message
 from streams.topics import ACTIONS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
 
 
@@ -86,6 +87,10 @@ async def test_ambiguous_turns_train_only_where_the_settings_say_so():
     assert len(trusting.log.events(SAMPLES)) == 1
 
 
+def system(text):
+    return Message(role="system", content=text)
+
+
 def two_turns():
     first = action(messages=(user("hello"),))
     prompt = resolved(first, (user("hello"),))
@@ -104,6 +109,20 @@ async def test_an_action_is_held_until_its_base_comes():
     assert transition.context == (user("and now?"),)
     (sample,) = world.log.events(SAMPLES)
     assert "".join(map(chr, sample.prompt_ids)) == "user:hello\nassistant:hi\nuser:and now?\n"
+
+
+async def test_a_conversation_that_was_kept_behind_a_new_beginning_is_judged_and_trained_whole():
+    first = action(messages=(system("It is 9."), user("How are things in the north of the country?")))
+    prompt = resolved(first, first.messages)
+    messages = (system("It is 10."), first.messages[1], first.reply, user("and now?"))
+    second = action("a-2", messages=messages, reply="later", base=prompt)
+    assert second.messages == (messages[0], messages[3])
+    assert second.prompt_tail is not None
+    world = await settled(first, second, next_state("a-2"))
+    (transition,) = world.log.events(TRANSITIONS)
+    assert transition.context == (user("and now?"),)
+    (sample,) = world.log.events(SAMPLES)
+    assert sample.prompt_ids == LetterRenderer().render(messages)
 
 
 async def test_a_base_that_was_skipped_is_still_a_base():

@@ -1,17 +1,18 @@
 """An old version is read as today's class, and says neither more nor less than it said."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import orjson
 import pytest
+from example_events import ACTION
 
 from schemas import upcast as module
 from schemas.errors import MalformedEventError, UnknownEventError
 from schemas.events import EVENT_TYPES, TYPES, Event, FeedbackGiven
-from schemas.upcast import READABLE, RETIRED, UPCASTERS, FeedbackGivenV1, upcast
+from schemas.upcast import READABLE, RETIRED, UPCASTERS, ActionTakenV1, FeedbackGivenV1, upcast
 from streams.codec import decode, encode
 from streams.topics import FEEDBACK
 
@@ -57,6 +58,18 @@ def test_another_number_of_v1_is_a_rating_whose_scale_nobody_knows(rating: float
 def test_whose_an_event_is_survives_the_climb() -> None:
     old = FeedbackGivenV1(id="f-0", action_id="a-0", comment="So.", **CONTEXT)
     assert upcast(old) == FeedbackGiven(id="f-0", action_id="a-0", comment="So.", **CONTEXT)
+
+
+def test_an_action_of_v1_is_read_with_all_that_it_said_and_no_tail() -> None:
+    told = {field.name: getattr(ACTION, field.name) for field in fields(ActionTakenV1)}
+    value = orjson.dumps({**told, "prompt_tail": {"start": 0, "end": 1, "num_before": 0}})  # of v1 it means nothing
+    headers: list[tuple[str, bytes | None]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", b"nextstate.action.taken.v1"),
+        ("ce_id", ACTION.id.encode()),
+        ("ce_time", b"2026-02-13T16:26:40.123Z"),
+    ]
+    assert decode(headers, value) == replace(ACTION, messages_tail=None, prompt_tail=None)
 
 
 @pytest.mark.parametrize("rating", [True, "1", [1]])

@@ -7,7 +7,7 @@ import pytest
 from example_events import ACTION, BATCH, EXAMPLES, SAMPLE
 
 from schemas.errors import MalformedEventError, RejectedError, TokenMismatchError
-from schemas.events import Event, VersionSpan
+from schemas.events import Event, KeptTail, VersionSpan
 from schemas.origin import UNSCORED
 from schemas.validate import validate
 
@@ -75,6 +75,12 @@ def test_each_hint_has_its_teacher_prompt() -> None:
     [
         replace(ACTION, base_action_id=None),  # keeps something of nothing
         replace(ACTION, kept_messages=-1),
+        replace(ACTION, base_action_id=None, kept_messages=0, kept_prompt_tokens=0),  # but for its tails
+        *(
+            replace(ACTION, **{name: KeptTail(start=start, end=end, num_before=num_before)})
+            for name, num_new in (("messages_tail", 1), ("prompt_tail", 3))
+            for start, end, num_before in ((-1, 1, 0), (1, 1, 0), (2, 1, 0), (0, 1, -1), (0, 1, num_new + 1))
+        ),
         replace(BATCH, action_ids=()),
         replace(BATCH, first_offset=6),  # behind its end
         replace(BATCH, first_offset=-1),

@@ -59,11 +59,7 @@ class Served:
             request_id="request",
             sibling=sibling,
             parent_action_id=match.parent_action_id,
-            base_action_id=prompt.base_action_id,
-            kept_messages=prompt.kept_messages,
-            messages=prompt.messages,
-            kept_prompt_tokens=prompt.kept_prompt_tokens,
-            prompt_ids=prompt.prompt_ids,
+            **prompt.as_fields(),
             template_digest="t",
             reply=normalise_message(reply),
             model="m",
@@ -349,6 +345,27 @@ def test_tenants_never_see_each_other(served: Served) -> None:
     match = served.ask(user("hello"), assistant("hi"), user("bye"), tenant="b", session="s")
     assert match.unknown_reply
     assert match.conversation_id != served.ask(user("x"), tenant="a", session="s").conversation_id
+
+
+def test_a_long_conversation_behind_a_changing_prompt_takes_little_room_and_resolves_to_the_whole() -> None:
+    def system(turn: int) -> dict[str, Any]:
+        return {"role": "system", "content": f"It is {turn} o'clock. " + "Be brief. " * 20}
+
+    served, history = Served(), list[dict[str, Any]]()
+    for i in range(FULL_PROMPT_EVERY_TURNS):
+        history.append(user(f"question {i}, with all that it is about, and why"))
+        _, action = served.turn(system(i), *history, reply=assistant(f"answer {i}"))
+        assert i == 0 or len(action.messages) == 2
+        assert i == 0 or len(action.prompt_ids) < len(served.log[0].prompt_ids)
+        history.append(assistant(f"answer {i}"))
+    again = Served()
+    again.index.restore(served.log, [])
+    for index in (served.index, again.index):
+        match = index.match(tenant="default", session_id=None, messages=normalised((*history, user("thanks"))))
+        assert match.base is not None
+        assert (match.parent_action_id, match.base.action_id) == (action.id, action.id)
+        assert match.base.messages == normalised((system(i), *history[:-1]))
+        assert match.base.prompt_ids == tuple(ord(c) for message in match.base.messages for c in message.content)
 
 
 def test_an_action_past_the_age_limit_is_forgotten(served: Served) -> None:

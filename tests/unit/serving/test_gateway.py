@@ -69,6 +69,24 @@ async def test_a_follow_up_is_stored_as_what_is_new_and_resolves_to_what_was_rea
     assert resolve(second, resolve(first, None)).prompt_ids == bench.engine.requests[1].prompt_ids
 
 
+async def test_a_system_prompt_that_changes_in_each_call_leaves_the_conversation_stored() -> None:
+    answers = [f"This is answer number {turn}, and no other." for turn in range(4)]
+    bench = Bench([[answer] for answer in answers])
+    said: list[dict[str, Any]] = []
+    for turn, answer in enumerate(answers):
+        await bench.chat({"role": "system", "content": f"It is {turn}:00 now."}, *said, user(f"Why {turn}?"))
+        said += [user(f"Why {turn}?"), assistant(answer)]
+    whole = None
+    for turn, action in enumerate(bench.recorder.actions):
+        whole = resolve(action, whole)
+        assert whole.prompt_ids == bench.engine.requests[turn].prompt_ids
+        assert [message.content for message in whole.messages if message.role != "system"] == [
+            message["content"] for message in said[: 2 * turn + 1]
+        ]
+        assert [message.content for message in action.messages] == [f"It is {turn}:00 now.", f"Why {turn}?"]
+        assert turn == 0 or "".join(map(chr, action.prompt_ids)) == f"{turn}<user>Why {turn}?<assistant>"
+
+
 async def test_what_the_client_leaves_open_comes_from_the_configuration_and_the_context() -> None:
     bench = Bench(default_temperature=0.9)
     await bench.chat(user("hi"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from example_events import ACTION
+from example_events import ACTION, WHOLE
 from pydantic import ValidationError
 
 from schemas.errors import BrokerUnavailableError, FatalError
@@ -30,7 +30,6 @@ from streams.topics import ACTIONS
 from tests.unit.serving.gateway_fakes import Bench, CharacterRenderer, user
 
 NOBODY = KafkaConfig(bootstrap_servers="127.0.0.1:1")
-WHOLE = replace(ACTION, base_action_id=None, kept_messages=0, kept_prompt_tokens=0)
 LOGGED, SPOOLED = replace(WHOLE, id="logged"), replace(WHOLE, id="spooled")
 
 

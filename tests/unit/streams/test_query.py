@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from made_log import POLICY, START_MS, MadeLog
+from made_log import POLICY, START_MS, MadeLog, user
 
 from schemas.errors import RejectedError
-from schemas.events import EventRejected, Message, OutcomeReported, PolicyRefused, SkipReason, ToolCall
+from schemas.events import EventRejected, KeptTail, Message, OutcomeReported, PolicyRefused, SkipReason, ToolCall
 from schemas.origin import UNSCORED
 from streams.archive.views import READY_MADE
 from streams.columns import view_columns, view_name
@@ -437,6 +437,18 @@ def test_a_question_is_what_was_new_after_the_policys_last_words() -> None:
 
     rows = log.query().sql("SELECT question, answer FROM turns ORDER BY action_id").rows
     assert rows == (("rain\n12 degrees", 'weather({"city":"Ulm"})'), ("Say it again", "So."))
+
+
+@pytest.mark.parametrize("num_before", [2, None])
+def test_a_question_is_what_was_new_behind_a_conversation_that_was_kept(num_before: int | None) -> None:
+    """With a system prompt and a summary that changed; without a tail, what the policy said last is among the new."""
+    log = MadeLog()
+    changed = (Message(role="system", content="It is 10."), Message(role="user", content="(What was said so far.)"))
+    kept = () if num_before else (Message(role="assistant", content="So."),)
+    tail = KeptTail(start=2, end=9, num_before=num_before) if num_before else None
+    log.action("a0", messages=(*changed, *kept, user("Really?")), base_action_id="b", messages_tail=tail)
+    (row,) = log.query().sql("SELECT question, messages_tail FROM turns JOIN actions ON event_id = action_id").rows
+    assert row == ("Really?", tail and {"start": 2, "end": 9, "num_before": 2})
 
 
 def test_an_imported_turn_has_no_version_and_is_no_credit_to_any() -> None:

@@ -1,4 +1,4 @@
-"""What a conversation adds to the log: by deltas, with prompts in full, and where a changing prompt defeats deltas."""
+"""What a conversation adds to the log: by deltas, also behind a prompt that changes, and with prompts in full."""
 
 from pathlib import Path
 
@@ -33,6 +33,13 @@ def test_behind_a_fixed_prompt_a_turn_costs_what_it_adds(table: GrowthTable) -> 
     per_turn = table.short_prompt.log_bytes
     assert max(per_turn) < 1.3 * min(per_turn)
     assert table.short_prompt.whole_prompt_bytes[-1] > 1.5 * per_turn[-1]
+
+
+def test_behind_a_changing_prompt_a_turn_costs_what_it_adds_and_the_prompts_words(table: GrowthTable) -> None:
+    first, *later = table.changing_prompt.log_bytes
+    assert max(later) < 0.8 * first  # the prompt's words again, but few of its tokens
+    assert max(later) < 1.05 * min(later)
+    assert table.changing_prompt.is_within_goal
 
 
 def test_a_changing_prompt_is_long_and_differs_in_every_call() -> None:
