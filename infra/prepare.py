@@ -57,7 +57,7 @@ def _train_judge(settings: Settings, home: Home, report: Report) -> None:
 
 
 def runtime_home(settings: Settings) -> Home:
-    """Where all of it lies, which several stacks can share; a home that has run before goes on with what it used then."""
+    """Where all of it lies, which several stacks can share; a home that has run before goes on with what it used."""
     return Home(settings.runtime_home or _used_before(Home(settings.home)) or settings.home)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from infra.home import Home
 from infra.kafka.broker import Broker
@@ -24,6 +25,9 @@ BROKER_START_S = 60.0
 ENGINE_START_S = 900.0  # 40 s on two idle cores; others may be at work on them
 POLL_S = 0.5
 REPOSITORY = Path(__file__).parent.parent
+
+settings.register_profile("never timed", deadline=None)  # a busy machine is no failure
+settings.load_profile("never timed")
 
 
 @pytest.fixture(scope="session")

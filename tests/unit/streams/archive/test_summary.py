@@ -71,7 +71,7 @@ def write(folder: Path, records: list[Recorded], *, summarised: int, archived: i
 NUM_RECORDS = len(busy().records)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(counts=st.lists(st.integers(0, NUM_RECORDS), min_size=2, max_size=2).map(sorted))
 def test_turns_are_the_same_wherever_the_summary_ends(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int]
