@@ -29,7 +29,7 @@ def next_seq(producer: EventProducer) -> int:
 
 async def test_a_send_that_is_not_acknowledged_in_time_says_so() -> None:
     producer = EventProducer(NOBODY, "test")
-    with pytest.raises(BrokerUnavailableError, match=r"nextstate\.action\.taken\.v1 a-2 within 0\.1 s"):
+    with pytest.raises(BrokerUnavailableError, match=r"nextstate\.action\.taken\.v2 a-2 within 0\.1 s"):
         await producer.send(ACTIONS, ACTION)
     await producer.close(0.1)
 
