@@ -127,8 +127,7 @@ class Archiver:
         self._gather(chunk)
         is_old = time.monotonic() - self._flushed_s >= self._config.flush_s
         if is_old or self._rows.num_bytes >= self._config.flush_mib * 1024 * 1024:
-            self._begin_to_write()
-            self._writing.append(self._executor.submit(self._tidy_up))
+            self._begin_to_write(and_tidy_up=True)
         return bool(chunk.records)
 
     def flush(self) -> bool:
@@ -137,13 +136,13 @@ class Archiver:
         self._wait()
         return is_complete
 
-    def _begin_to_write(self) -> bool:
+    def _begin_to_write(self, *, and_tidy_up: bool = False) -> bool:
         self._wait()
         asked_ms = now_ms()
         is_complete = self._reader.is_at_end()
         moved = [self._position(place, offset) for place, offset in self._positions.items()]
         work = partial(self._write, self._rows, moved, self._gaps, self._asked, asked_ms if is_complete else None)
-        self._writing.append(self._executor.submit(work))
+        self._writing.append(self._executor.submit(self._work, work, and_tidy_up))
         self._rows, self._positions, self._gaps, self._asked = Rows(), {}, [], []
         self._flushed_s = time.monotonic()
         return is_complete
@@ -151,6 +150,12 @@ class Archiver:
     def _wait(self) -> None:
         while self._writing:
             self._writing.pop(0).result()
+
+    def _work(self, write: Callable[[], None], and_tidy_up: bool) -> None:
+        """One piece: after a failure nothing may move the archive on, or the next start takes its remains for files."""
+        write()
+        if and_tidy_up:
+            self._tidy_up()
 
     def _write(
         self,

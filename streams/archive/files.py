@@ -117,13 +117,16 @@ def write_file(folder: Path, topic: Topic, day: str, name: str, parts: Iterable[
     partial = whole.with_name(whole.name + PARTIAL)
     spans: dict[int, Span] = {}
     rows = 0
-    with pq.ParquetWriter(partial, file_schema(topic), **_PARQUET) as writer:
-        for part in _row_groups(parts):
-            writer.write_table(part)
-            rows += part.num_rows
-            _widen(spans, part)
-    size = partial.stat().st_size
-    make_safe(partial, whole)
+    try:
+        with pq.ParquetWriter(partial, file_schema(topic), **_PARQUET) as writer:
+            for part in _row_groups(parts):
+                writer.write_table(part)
+                rows += part.num_rows
+                _widen(spans, part)
+        size = partial.stat().st_size
+        make_safe(partial, whole)
+    finally:
+        partial.unlink(missing_ok=True)  # of a failure: it holds words, and an erasure would not find it
     return ArchivedFile(
         path=str(path),
         topic=topic.name,

@@ -33,10 +33,17 @@ def summarise(folder: Path, manifest: Manifest, name: str, progress: Callable[[]
     is_first = not files
     with _opened(folder, manifest) as connection:
         new = "actions" if is_first else "log.turns_since"
-        for (day,) in connection.sql(f"SELECT DISTINCT {_DAY} AS day FROM {new} ORDER BY day").fetchall():
-            rows = _joined(connection, day) if is_first else _updated(folder, day, files.get(day))
-            files[day] = _write_day(connection, rows, folder, day, name)
-            progress()
+        written: list[SummaryFile] = []
+        try:
+            for (day,) in connection.sql(f"SELECT DISTINCT {_DAY} AS day FROM {new} ORDER BY day").fetchall():
+                rows = _joined(connection, day) if is_first else _updated(folder, day, files.get(day))
+                files[day] = _write_day(connection, rows, folder, day, name)
+                written.append(files[day])
+                progress()
+        except BaseException:  # no manifest will ever name them, and they hold words
+            for file in written:
+                (folder / file.path).unlink(missing_ok=True)
+            raise
     return Summary(made_by=made_by(), files=tuple(files[day] for day in sorted(files)), positions=manifest.positions)
 
 

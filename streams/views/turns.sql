@@ -76,7 +76,7 @@ WITH sample AS (
         PARTITION BY action_id ORDER BY stage IN ('pack', 'trainer') DESC, reason = 'branch', "partition", "offset" DESC
     ) = 1
 ), outcome AS (
-    SELECT coalesce(episode_id, conversation_id) AS episode, max_by(score, time) AS score
+    SELECT coalesce(episode_id, conversation_id) AS episode, max_by(score, (time, event_id)) AS score
     FROM outcomes
     GROUP BY episode
 ), acted AS (

@@ -13,8 +13,9 @@ from made_log import MadeLog
 
 from schemas.events import OutcomeReported, SubjectErased
 from schemas.identity import subject_digest
+from streams.archive import summary
 from streams.archive import writer as writing
-from streams.archive.manifest import read_manifest
+from streams.archive.manifest import SummaryFile, read_manifest
 from streams.archive.reading import Archive
 from streams.archive.turns import num_since
 from streams.archive.writer import ArchiveWriter
@@ -92,10 +93,10 @@ def test_a_summary_is_written_on_from_where_it_ends(tmp_path: Path) -> None:
             writer.append(part, positions(part))
             writer.summarise()
             assert num_since(writer.manifest) == 0
-        summary = writer.manifest.summary
+        found = writer.manifest.summary
 
-    assert summary is not None
-    assert sum(file.rows for file in summary.files) == 6
+    assert found is not None
+    assert sum(file.rows for file in found.files) == 6
     assert turns(LogQuery(None, archive=Archive.read(tmp_path))) == turns(log.query())
 
 
@@ -209,3 +210,22 @@ def test_a_damaged_file_is_said_and_archiving_goes_on(tmp_path: Path, caplog: py
 
     assert "summary of turns is not written on" in caplog.text
     assert read_manifest(tmp_path).summary is None
+
+
+def test_a_summary_that_is_not_finished_leaves_no_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = busy().as_sent()
+    write_day, days = summary._write_day, []
+
+    def fails_on_the_second(*arguments: Any) -> SummaryFile:
+        if days:
+            raise duckdb.IOException("no space left")
+        days.append(write_day(*arguments))
+        return days[0]
+
+    monkeypatch.setattr(summary, "_write_day", fails_on_the_second)
+    with ArchiveWriter(tmp_path) as writer:
+        writer.append(records, positions(records))
+        writer.summarise()
+
+    assert len(days) == 1
+    assert list(tmp_path.glob("summary/day=*/*")) == []
