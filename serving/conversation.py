@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 from schemas.events import ActionTaken, Message, NextStateObserved, TurnType
 from schemas.identity import digest_text, new_id
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved
+from serving.config import GatewayConfig
 from serving.open_actions import OpenAction, OpenActions, open_action
 
 FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
@@ -84,6 +85,16 @@ class ConversationIndex:
         self._max_chain_age_ms = max_chain_age_ms
         self._now_ms = now_ms
         self._next_id = next_id
+
+    @classmethod
+    def of(cls, config: GatewayConfig, now_ms: Callable[[], int]) -> Self:
+        """An empty one with a gateway's bounds."""
+        return cls(
+            max_bytes=config.max_open_bytes,
+            max_age_ms=int(config.max_open_age_s * 1000),
+            max_chain_age_ms=int(config.max_chain_age_s * 1000),
+            now_ms=now_ms,
+        )
 
     def __len__(self) -> int:
         return len(self._open)

@@ -64,7 +64,7 @@ async def run_gateway(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(config.host, config.port))
         recorder = await stack.enter_async_context(_recorder(config, kafka, home))
-        memory = Memory(_empty_index(config), Routes(policy), recorder, kafka)
+        memory = Memory(ConversationIndex.of(config, now_ms), Routes(policy), recorder, kafka)
         is_restored = await memory.restore()
         served = Served(
             renderer=await asyncio.to_thread(ChatRenderer, model_path),
@@ -126,15 +126,6 @@ def restore(events: Sequence[Event], index: ConversationIndex, routes: Routes) -
             routes.apply(event)
     num_open = index.restore(actions, next_states)
     _LOGGER.info("restored %d open actions of %d recorded", num_open, len(actions))
-
-
-def _empty_index(config: GatewayConfig) -> ConversationIndex:
-    return ConversationIndex(
-        max_bytes=config.max_open_bytes,
-        max_age_ms=int(config.max_open_age_s * 1000),
-        max_chain_age_ms=int(config.max_chain_age_s * 1000),
-        now_ms=now_ms,
-    )
 
 
 @asynccontextmanager

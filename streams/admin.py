@@ -17,6 +17,7 @@ from streams.topics import MAX_RECORD_BYTES, TOPICS, Topic
 
 _REQUEST_TIMEOUT_S = 30.0
 _LOOK_AGAIN_S = 0.05
+_ANY_TIME = str(2**63 - 1)  # a clock that jumped once must not keep a restore from ending
 SEGMENT_MS = 6 * 60 * 60 * 1000  # only closed segments are deleted: words go this much later than retention says
 
 
@@ -30,9 +31,7 @@ def settings_of(topic: Topic) -> dict[str, str]:
     return {
         **kept,
         "max.message.bytes": str(MAX_RECORD_BYTES),
-        "message.timestamp.after.max.ms": str(
-            2**63 - 1
-        ),  # a clock that jumped once must not keep a restore from ending
+        "message.timestamp.after.max.ms": _ANY_TIME,
     }
 
 

@@ -100,12 +100,7 @@ class Pipeline:
         clock = Ticks()
         log, routes = MemoryLog(clock), Routes(POLICY)
         gateway = GatewayConfig()
-        index = ConversationIndex(
-            max_bytes=gateway.max_open_bytes,
-            max_age_ms=int(gateway.max_open_age_s * 1000),
-            max_chain_age_ms=int(gateway.max_chain_age_s * 1000),
-            now_ms=clock,
-        )
+        index = ConversationIndex.of(gateway, clock)
         served = Served(renderer=renderer, base_model=model_path.name, context_length=context_length)
         app = create_app(gateway, engine=engine, recorder=log, index=index, routes=routes, served=served, clock=clock)
         stages = _stages(method, log, renderer, home, clock)

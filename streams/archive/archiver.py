@@ -111,7 +111,7 @@ class Archiver:
         self._writer = writer
         self._reader = reader
         self._executor = executor
-        self._writing: list[Future[None]] = []
+        self._writing: Future[None] | None = None
         self._archive_id = writer.manifest.archive_id
         self._starts = found
         self._gaps = _gaps(found)
@@ -141,35 +141,30 @@ class Archiver:
         asked_ms = now_ms()
         is_complete = self._reader.is_at_end()
         moved = [self._position(place, offset) for place, offset in self._positions.items()]
-        work = partial(self._write, self._rows, moved, self._gaps, self._asked, asked_ms if is_complete else None)
-        self._writing.append(self._executor.submit(self._work, work, and_tidy_up))
+        append = partial(self._append, self._rows, moved, self._gaps, self._asked)
+        complete_ms = asked_ms if is_complete else None
+        self._writing = self._executor.submit(self._write, append, complete_ms, and_tidy_up=and_tidy_up)
         self._rows, self._positions, self._gaps, self._asked = Rows(), {}, [], []
         self._flushed_s = time.monotonic()
         return is_complete
 
     def _wait(self) -> None:
-        while self._writing:
-            self._writing.pop(0).result()
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
-    def _work(self, write: Callable[[], None], and_tidy_up: bool) -> None:
+    def _write(self, append: Callable[[], None], complete_ms: int | None, *, and_tidy_up: bool) -> None:
         """One piece: after a failure nothing may move the archive on, or the next start takes its remains for files."""
-        write()
+        append()
+        if complete_ms is not None:
+            self._writer.mark_complete(complete_ms)
         if and_tidy_up:
             self._tidy_up()
 
-    def _write(
-        self,
-        rows: Rows,
-        moved: Sequence[Position],
-        gaps: Sequence[Gap],
-        asked: Sequence[Erasure],
-        complete_ms: int | None,
-    ) -> None:
+    def _append(self, rows: Rows, moved: Sequence[Position], gaps: Sequence[Gap], asked: Sequence[Erasure]) -> None:
         if rows or moved or asked:
             self._writer.append(rows, moved, gaps=gaps, erasures=asked)
             self._writer.forget()
-        if complete_ms is not None:
-            self._writer.mark_complete(complete_ms)
 
     def _tidy_up(self) -> None:
         for _ in range(MERGES_PER_FLUSH):

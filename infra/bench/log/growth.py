@@ -142,17 +142,11 @@ async def _talk(renderer: ChatRenderer, system_prompt: SystemPrompt, num_turns: 
 
 def _client(renderer: ChatRenderer, log: MemoryLog, clock: Callable[[], int]) -> httpx.AsyncClient:
     config = GatewayConfig()
-    index = ConversationIndex(
-        max_bytes=config.max_open_bytes,
-        max_age_ms=int(config.max_open_age_s * 1000),
-        max_chain_age_ms=int(config.max_chain_age_s * 1000),
-        now_ms=clock,
-    )
     app = create_app(
         config,
         engine=_Script(renderer),
         recorder=log,
-        index=index,
+        index=ConversationIndex.of(config, clock),
         routes=Routes(_POLICY),
         served=Served(renderer=renderer, base_model="scripted", context_length=_NO_CONTEXT_LIMIT),
         clock=clock,
