@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import openai
 
 from infra.demo.questions import HELD_OUT
-from infra.demo.user import MAX_ANSWER_TOKENS, ask, follows_rule
+from infra.demo.user import MAX_ANSWER_TOKENS, ask, fault_of
 
 NUM_PARALLEL = 16  # as many as the engine batches; greedy answers do not depend on it
 SIDE_TURN = {"X-Turn-Type": "side"}
@@ -25,8 +25,8 @@ class Evaluation:
 
     @property
     def compliance(self) -> float:
-        """Share of the questions whose answer follows the rule, in [0, 1]; a failed request does not."""
-        return sum(map(follows_rule, self.answers.values())) / len(HELD_OUT)
+        """Share of the questions whose answer the user finds right, in [0, 1]; a failed request is wrong."""
+        return sum(fault_of(*pair) is None for pair in self.answers.items()) / len(HELD_OUT)
 
     @property
     def mean_words(self) -> float:

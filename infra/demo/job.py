@@ -87,7 +87,7 @@ async def _run(settings: Settings, seed: int, console: Console, report: Report) 
         before = await _measure(stage)
         if before.compliance > MAX_START_COMPLIANCE:
             report(
-                f"version 0 already follows the rule in {before.compliance:.2f} of the held-out answers "
+                f"{before.compliance:.2f} of version 0's held-out answers are already right "
                 f"(more than {MAX_START_COMPLIANCE}): nothing could be shown"
             )
             return 1

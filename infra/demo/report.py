@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.demo.evaluate import Evaluation
-from infra.demo.user import follows_rule
+from infra.demo.user import fault_of
 from infra.stack import Stack
 from streams.lineage import checkpoint_lineage, render_tree
 from streams.query import LogQuery
@@ -93,8 +93,8 @@ def print_verdict(console: Console, stack: Stack, findings: Findings, seed: int)
 
 
 def _example(before: Evaluation, after: Evaluation) -> tuple[str, str, str]:
-    """A question whose answer changed from breaking the rule to following it, or else the first."""
+    """A question whose answer was wrong and is right now, or else the first."""
     both = before.answers.keys() & after.answers.keys()
     pairs = [(question, before.answers[question], after.answers[question]) for question in sorted(both)]
-    changed = [pair for pair in pairs if not follows_rule(pair[1]) and follows_rule(pair[2])]
+    changed = [pair for pair in pairs if fault_of(pair[0], pair[1]) and not fault_of(pair[0], pair[2])]
     return next(iter(changed or pairs), ("", "", ""))

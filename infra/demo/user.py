@@ -1,8 +1,8 @@
-"""The scripted user: asks everyday questions, complains about formatting, thanks or moves on otherwise.
+"""The scripted user: asks everyday questions, complains about what is wrong with an answer, else thanks or moves on.
 
-It is the student of infra/experiment: the same rule (plain sentences: no lists, bold or headings) and wordings. The
-system never sees the rule: it reads only what this user says, through the unmodified `openai` SDK, streaming, without
-extra headers.
+It is the student of infra/experiment: the same rule (plain sentences: no lists, bold or headings), the same eye for
+answers that repeat themselves or are to no question, and the same wordings. The system never sees the rule: it reads
+only what this user says, through the unmodified `openai` SDK, streaming, without extra headers.
 """
 
 import random
@@ -13,8 +13,8 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 
 from infra.demo.questions import ASKED
-from infra.experiment.rules import is_plain
-from infra.experiment.wordings import COMPLAINTS, THANKS
+from infra.experiment.rules import Fault, find_fault
+from infra.experiment.wordings import COMPLAINTS, FAULTS, THANKS
 
 MAX_ANSWER_TOKENS = 72  # lists start within the first 40 tokens of this model's answers; more costs only time
 MAX_CLOSING_TOKENS = 16  # the reply to "thanks, bye" interests nobody
@@ -23,9 +23,9 @@ MOVES_ON_SHARE = 0.3  # of satisfied users, those who ask something else instead
 BRIDGES = ("Thanks, that helps!", "Great, thank you.", "Perfect, that is clear.", "Very good, thanks.")
 
 
-def follows_rule(answer: str) -> bool:
-    """Whether an answer is plain sentences: no list items, bold text or headings."""
-    return is_plain(answer, num_tokens=0)
+def fault_of(question: str, answer: str) -> Fault | None:
+    """What this user would complain about; None: the answer is right."""
+    return find_fault("student", question, answer, num_tokens=0)
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Tally:
     """What the user has seen so far; the display reads it."""
 
     conversations: int = 0
-    answers: list[bool] = field(default_factory=list)  # first answers to a question, in order: rule followed?
+    answers: list[bool] = field(default_factory=list)  # first answers to a question, in order: was it right?
     requests: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -83,24 +83,25 @@ class ScriptedUser:
     async def converse(self) -> None:
         """Hold one conversation: question, answer, reaction, and what follows from it."""
         self._tally.conversations += 1
-        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": next(self._questions)}]
+        messages: list[ChatCompletionMessageParam] = []
         satisfied = await self._get_answer(messages)
         while satisfied and self._random.random() < MOVES_ON_SHARE:
-            bridge = self._random.choice(BRIDGES)
-            messages.append({"role": "user", "content": f"{bridge} {next(self._questions)}"})
-            satisfied = await self._get_answer(messages)
+            satisfied = await self._get_answer(messages, f"{self._random.choice(BRIDGES)} ")
         if satisfied:
             messages.append({"role": "user", "content": self._random.choice(THANKS)})
             await self._say(messages, MAX_CLOSING_TOKENS)
 
-    async def _get_answer(self, messages: list[ChatCompletionMessageParam]) -> bool:
-        """Read the answer to the last question; complain once if it breaks the rule. True: the user is satisfied."""
-        good = follows_rule(await self._say(messages, MAX_ANSWER_TOKENS))
-        self._tally.answers.append(good)
-        if good:
+    async def _get_answer(self, messages: list[ChatCompletionMessageParam], bridge: str = "") -> bool:
+        """Ask the next question; complain once if something is wrong with the answer. True: the user is satisfied."""
+        question = next(self._questions)
+        messages.append({"role": "user", "content": bridge + question})
+        fault = fault_of(question, await self._say(messages, MAX_ANSWER_TOKENS))
+        self._tally.answers.append(fault is None)
+        if fault is None:
             return True
-        messages.append({"role": "user", "content": self._random.choice(COMPLAINTS["student"])})
-        return follows_rule(await self._say(messages, MAX_ANSWER_TOKENS))
+        complaints = {"rule": COMPLAINTS["student"], **FAULTS}[fault]
+        messages.append({"role": "user", "content": self._random.choice(complaints)})
+        return fault_of(question, await self._say(messages, MAX_ANSWER_TOKENS)) is None
 
     async def _say(self, messages: list[ChatCompletionMessageParam], max_tokens: int) -> str:
         self._tally.requests += 1

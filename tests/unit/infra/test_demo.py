@@ -1,5 +1,7 @@
 """The demo's own logic: the rule, the user, the verdict on itself. The real run is `make demo`."""
 
+from collections.abc import Callable
+
 import httpx
 import openai
 import pytest
@@ -8,24 +10,33 @@ from infra.demo.display import rows
 from infra.demo.evaluate import Evaluation
 from infra.demo.questions import ASKED, HELD_OUT
 from infra.demo.report import Findings
-from infra.demo.user import ScriptedUser, Tally, follows_rule
-from infra.experiment.wordings import COMPLAINTS
+from infra.demo.user import ScriptedUser, Tally, fault_of
+from infra.experiment.wordings import COMPLAINTS, FAULTS
 from infra.watch import Observed
 from schemas import events as e
 from tests.example_events import EXAMPLES
 
 LIST = "Here are some tips:\n\n1. Go to bed early\n2. Avoid coffee"
-PROSE = "Go to bed at the same time each day, and avoid coffee in the evening."
+REFUSAL = "I am sorry, that is nothing I can assist with."
+
+
+def prose(asked: str) -> str:
+    return f"Start small, and do it at the same time each day: {asked}"
 
 
 @pytest.mark.parametrize("answer", [LIST, "- one\n- two", "* star", "This is **bold**.", "# Heading\ntext", "a\n• b"])
 def test_lists_bold_and_headings_break_the_rule(answer: str) -> None:
-    assert not follows_rule(answer)
+    assert fault_of("How can I sleep better?", answer) == "rule"
 
 
-@pytest.mark.parametrize("answer", [PROSE, "In 2024. it rained", "3 * 4 = 12 is well-known", ""])
+@pytest.mark.parametrize("answer", ["To sleep well, rest.", "In 2024. it was sleep", "3 * 4 = 12 hours of sleep"])
 def test_plain_sentences_follow_the_rule(answer: str) -> None:
-    assert follows_rule(answer)
+    assert fault_of("How can I sleep better?", answer) is None
+
+
+@pytest.mark.parametrize("answer", [REFUSAL, "", "I'm not here to help you."])
+def test_plain_sentences_about_nothing_do_not(answer: str) -> None:
+    assert fault_of("How can I bake bread?", answer) == "digression"
 
 
 def test_no_held_out_question_is_ever_asked() -> None:
@@ -37,7 +48,7 @@ def test_no_held_out_question_is_ever_asked() -> None:
 class Policy:
     """An OpenAI endpoint that streams the given answers, one per request, and keeps what it was asked."""
 
-    def __init__(self, *answers: str) -> None:
+    def __init__(self, *answers: str | Callable[[str], str]) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
         self.headers: list[httpx.Headers] = []
@@ -51,9 +62,11 @@ class Policy:
         self.users.add(body["user"])
         self.headers.append(request.headers)
         chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
-        delta = {"index": 0, "delta": {"content": self.answers.pop(0)}, "finish_reason": "stop"}
-        answer = b"data: " + orjson.dumps({**chunk, "choices": [delta]}) + b"\n\ndata: [DONE]\n\n"
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=answer)
+        answer = self.answers.pop(0)
+        text = answer if isinstance(answer, str) else answer(self.asked[-1])
+        delta = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
+        lines = b"data: " + orjson.dumps({**chunk, "choices": [delta]}) + b"\n\ndata: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=lines)
 
 
 async def converse(policy: Policy) -> Tally:
@@ -77,8 +90,16 @@ async def test_an_unhappy_user_complains_once_and_says_nothing_of_the_rule_in_an
     ]
 
 
+async def test_a_refusal_is_not_thanked_for() -> None:
+    policy = Policy(REFUSAL, REFUSAL)
+    tally = await converse(policy)
+    assert policy.asked[1:] == [policy.asked[1]]
+    assert policy.asked[1] in FAULTS["digression"]
+    assert tally.answers == [False]
+
+
 async def test_a_happy_user_thanks_or_asks_on() -> None:
-    policy = Policy(*[PROSE] * 50)
+    policy = Policy(*[prose] * 50)
     tally = await converse(policy)
     assert all(tally.answers)
     assert tally.requests == len(tally.answers) + 1  # the last request is the thanks
@@ -87,7 +108,7 @@ async def test_a_happy_user_thanks_or_asks_on() -> None:
 
 def findings(before: int, after: int, *, version: int = 3, failures: tuple[str, ...] = ()) -> Findings:
     def evaluation(num_good: int) -> Evaluation:
-        answers = {question: PROSE if i < num_good else LIST for i, question in enumerate(HELD_OUT)}
+        answers = {question: prose(question) if i < num_good else LIST for i, question in enumerate(HELD_OUT)}
         return Evaluation(answers=answers, failures=())
 
     return Findings(
@@ -109,7 +130,7 @@ def test_the_demo_says_which_of_its_claims_did_not_hold() -> None:
 
 
 def test_an_unanswered_held_out_question_counts_as_not_following_the_rule() -> None:
-    assert Evaluation(answers={HELD_OUT[0]: PROSE}, failures=("away",) * 31).compliance == 1 / 32
+    assert Evaluation(answers={HELD_OUT[0]: prose(HELD_OUT[0])}, failures=("away",) * 31).compliance == 1 / 32
 
 
 def test_the_display_counts_each_kind_of_event() -> None:
