@@ -1,12 +1,13 @@
 """Messages, normalised: one form for what every agent sends, and a digest that survives how agents resend it.
 
 Clients resend history with small changes: new tool-call ids, `null` for "", parts for plain text, other key orders in
-tool arguments. `digest_message` is blind to exactly those, so that matching (serving/conversation.py) can compare
-message by message.
+tool arguments, 1 for 1.0. `digest_message` is blind to exactly those, so that matching (serving/conversation.py) can
+compare message by message.
 """
 
 import base64
 import binascii
+import re
 from typing import Any
 
 import orjson
@@ -16,6 +17,8 @@ from schemas.events import Media, Message, ToolCall
 from schemas.identity import digest_bytes, digest_text
 
 UNMATCHED_ROLES = frozenset({"system", "developer"})  # change from call to call in real agents; never matched on
+_EXACT_DOUBLES = 2**53  # whole numbers up to here are doubles, all of them
+_MAY_CHANGE = re.compile(r"\d[.eE]|-0|\d{16}")  # a number that may be another one when it comes back
 
 
 def canonical_json(value: object) -> str:
@@ -40,17 +43,34 @@ def canonical_arguments(arguments: str) -> str:
 
 def _media(part: dict[str, Any]) -> Media:
     kind: str = part["type"]
-    inner = part.get(kind)
-    url = inner.get("url") if isinstance(inner, dict) else None
-    if isinstance(url, str) and url.startswith("data:") and ";base64," in url[:256]:
+    encoded = _inline_data(part)
+    if encoded is None:
+        raw = canonical_json({key: value for key, value in part.items() if key != "cache_control"}).encode()
+    else:
         try:
-            raw = base64.b64decode(url.split(";base64,", 1)[1], validate=True)
+            raw = base64.b64decode(encoded, validate=True)
         except binascii.Error as error:
             message = f"A {kind!r} part holds base64 data that does not decode: {error}."
             raise RejectedError(message) from error
-    else:
-        raw = canonical_json({key: value for key, value in part.items() if key != "cache_control"}).encode()
     return Media(kind=kind, digest=digest_bytes(raw), num_bytes=len(raw))
+
+
+def _inline_data(part: dict[str, Any]) -> str | None:
+    """The base64 data of a part that holds its bytes, wherever its protocol puts them: one picture is one picture."""
+    match part.get(part["type"]), part:
+        case (str(url) | {"url": str(url)} | {"file_data": str(url)}, _):  # of Chat Completions: {"image_url": {...}}
+            return _data_of(url)
+        case _, {"image_url": str(url)} | {"file_data": str(url)}:  # of Responses
+            return _data_of(url)
+        case _, {"source": {"type": "base64", "data": str(data)}}:  # of Messages
+            return data
+        case _:
+            return None
+
+
+def _data_of(url: str) -> str | None:
+    is_inline = url.startswith("data:") and ";base64," in url[:256]
+    return url.split(";base64,", 1)[1] if is_inline else None
 
 
 def _text(part: dict[str, Any]) -> str:
@@ -131,5 +151,32 @@ def digest_message(message: Message) -> str:
         message.role,
         message.content,
         *(medium.digest for medium in message.media),
-        *(part for call in message.tool_calls for part in (call.name, call.arguments)),
+        *(part for call in message.tool_calls for part in (call.name, _stable_numbers(call.arguments))),
     )
+
+
+def _stable_numbers(arguments: str) -> str:
+    """Arguments with numbers that stay what they are in a client that has one kind of them: JavaScript's is a double.
+
+    It reads 1.0 and sends 1 back; whole numbers from 2**53 on lose their last digits.
+    """
+    if _MAY_CHANGE.search(arguments) is None:
+        return arguments
+    try:
+        return canonical_json(_as_doubles(orjson.loads(arguments)))
+    except (orjson.JSONDecodeError, RejectedError):
+        return arguments
+
+
+def _as_doubles(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _as_doubles(inner) for key, inner in value.items()}
+        case list():
+            return [_as_doubles(inner) for inner in value]
+        case int() if abs(value) > _EXACT_DOUBLES:
+            return float(value)
+        case float() if value.is_integer() and abs(value) <= _EXACT_DOUBLES:
+            return int(value)
+        case _:
+            return value

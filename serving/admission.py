@@ -11,7 +11,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 
 from schemas.events import TurnType
-from serving.openai_errors import ApiError
+from serving.api_errors import ApiError
 from serving.routing import Route, Routes
 
 DEFAULT_TENANT = "default"
@@ -27,18 +27,20 @@ class SessionHeaders:
 
 
 def tenant_of(headers: Mapping[str, str], api_keys: Mapping[str, str]) -> str:
-    """The tenant whose key the request carries; without configured keys all are one tenant.
+    """The tenant whose key the request carries, as OpenAI's clients send it or as Anthropic's do.
+
+    Without configured keys all are one tenant.
 
     Raises:  ApiError: no key, or one that is not known (401).
     """
     if not api_keys:
         return DEFAULT_TENANT
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        for key, tenant in api_keys.items():
-            if hmac.compare_digest(key.encode(), given.strip().encode()):
-                return tenant
-    message = "The API key is missing or not known; send it as 'Authorization: Bearer KEY'."
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = bearer if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    for key, tenant in api_keys.items():
+        if hmac.compare_digest(key.encode(), given.strip().encode()):
+            return tenant
+    message = "The API key is missing or not known; send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
     raise ApiError(message, status=HTTPStatus.UNAUTHORIZED, code="invalid_api_key")
 
 

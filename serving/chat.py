@@ -1,15 +1,16 @@
-"""`Chat`: POST /v1/chat/completions, from the request to the response.
+"""`Chat`: the endpoint of every protocol, from the request to the response.
 
-    admission ──► read ──► match ──► next state of the earlier action ──► recorder
-                             └────► render ──► Turn (draw, record, hold the finish) ──► response
+    admission ──► Wire.read ──► match ──► next state of the earlier action ──► recorder
+                                  └────► render ──► Turn (draw, record, hold the finish) ──► Wire ──► response
 
 Owns the turns that are under way. A request waits for the engine and for its own events to be safe, and for nothing
 else: not for other requests, not for training.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -20,20 +21,22 @@ from schemas.errors import TokenMismatchError
 from schemas.events import Message, Sampling
 from schemas.identity import new_id
 from serving.admission import SessionHeaders, read_body, route_for, session_headers, tenant_of
+from serving.api_errors import ApiError
+from serving.call import Call
 from serving.config import GatewayConfig
 from serving.conversation import Match
 from serving.facts import TurnFacts, next_state_observed
 from serving.http_edge import EventStream, until_disconnected
-from serving.openai_chat import ChatCall, read_chat_call, refuse_media
-from serving.openai_errors import ApiError
-from serving.openai_reply import Envelope
+from serving.protocols.reading import refuse_media
+from serving.protocols.wire import Head, Wire
 from serving.routing import Route, Routes
 from serving.sglang_wire import NUM_RESERVED_TOKENS
-from serving.streaming import first_event, streamed_reply, whole_reply
+from serving.streaming import finished_choices, first_event, streamed_reply
 from serving.turn import Turn, TurnPorts, TurnRenderer
 from streams.topics import NEXT_STATES
 
 T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class PromptRenderer(TurnRenderer, Protocol):
@@ -56,7 +59,7 @@ class Served:
 
 
 class Chat:
-    """The endpoint."""
+    """Answers requests. The protocols differ in what they read and write, and in nothing between."""
 
     def __init__(self, config: GatewayConfig, ports: TurnPorts, routes: Routes, served: Served) -> None:
         self._config = config
@@ -66,21 +69,13 @@ class Chat:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._turns: set[Turn] = set()
 
-    async def completions(self, request: Request) -> Response:
-        """POST /v1/chat/completions."""
-        tenant = tenant_of(request.headers, self._config.api_keys)
-        will_record = self._ports.recording.admit()
-        call = read_chat_call(await read_body(request, self._config.max_body_bytes), self._config)
-        session = session_headers(request.headers)
-        turn = await self._begin(tenant, call, session, route_for(call.model, self._routes))
-        created_s = self._ports.now_ms() // 1000
-        envelope = Envelope(id=f"chatcmpl-{turn.facts.request_id}", created_s=created_s, model=call.model)
-        if call.stream:
-            event = await self._unless_left(request, turn, first_event(turn))
-            headers = _headers(turn.facts, recorded=will_record)
-            return EventStream(streamed_reply(turn, envelope, event), headers, on_end=turn.leave)
-        reply, recorded = await self._unless_left(request, turn, whole_reply(turn, envelope))
-        return JSONResponse(reply, headers=_headers(turn.facts, recorded=recorded))
+    def endpoint(self, wire: Wire) -> Endpoint:
+        """A protocol's endpoint."""
+        return partial(self._answer, wire)
+
+    def token_counter(self, read: Callable[[bytes, GatewayConfig], Call]) -> Endpoint:
+        """An endpoint that says how many tokens a prompt has. Nothing is drawn, matched or recorded."""
+        return partial(self._count_tokens, read)
 
     async def settle(self, timeout_s: float) -> None:
         """Leave the turns under way, and wait until they are recorded as aborted."""
@@ -89,18 +84,51 @@ class Chat:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=timeout_s)
 
-    async def _begin(self, tenant: str, call: ChatCall, session: SessionHeaders, route: Route) -> Turn:
+    async def _answer(self, wire: Wire, request: Request) -> Response:
+        request_id = request.state.request_id = new_id(self._ports.now_ms())
+        tenant = tenant_of(request.headers, self._config.api_keys)
+        will_record = self._ports.recording.admit()
+        raw = await read_body(request, self._config.max_body_bytes)
+        call = wire.read(raw, self._config, partial(self._ports.index.served, tenant))
+        session = session_headers(request.headers)
+        turn = await self._begin(request_id, tenant, call, session, route_for(call.model, self._routes))
+        head = Head(
+            action_ids=turn.facts.action_ids,
+            created_s=self._ports.now_ms() // 1000,
+            call=turn.facts.call,
+            num_prompt_tokens=len(turn.facts.prompt_ids),
+        )
+        headers = {wire.request_id_header: request_id, **_headers(turn.facts)}
+        if call.stream:
+            event = await self._unless_left(request, turn, first_event(turn))
+            parts = streamed_reply(turn, wire.stream(head), event)
+            return EventStream(parts, headers | _recorded(is_recorded=will_record), on_end=turn.leave)
+        choices = await self._unless_left(request, turn, finished_choices(turn))
+        headers |= _recorded(is_recorded=all(choice.recorded for choice in choices))
+        return JSONResponse(wire.whole(head, choices), headers=headers)
+
+    async def _count_tokens(self, read: Callable[[bytes, GatewayConfig], Call], request: Request) -> Response:
+        tenant_of(request.headers, self._config.api_keys)
+        call = read(await read_body(request, self._config.max_body_bytes), self._config)
+        route_for(call.model, self._routes)
+        refuse_media(call)
+        return JSONResponse({"input_tokens": len(await self._render(call))})
+
+    async def _begin(self, request_id: str, tenant: str, call: Call, session: SessionHeaders, route: Route) -> Turn:
         """Match the request, record what it says about the action before it, render it, and start to draw."""
-        request_id = new_id(self._ports.now_ms())
         match = self._ports.index.match(
-            tenant=tenant, session_id=session.session_id, messages=call.messages, turn_type=session.turn_type
+            tenant=tenant,
+            session_id=session.session_id,
+            messages=call.messages,
+            turn_type=session.turn_type,
+            parent_action_id=call.parent_action_id,
         )
         self._ports.metrics.matches.labels(match.kind).inc()
         observed = self._spawn(self._observe(match, request_id, tenant, call.subject))
         try:
-            refuse_media(call.messages)
+            refuse_media(call)
             prompt_ids = await self._render(call)
-            sampling = self._fitted(call.sampling, len(prompt_ids))
+            sampling = self._fitted(call, len(prompt_ids))
         except BaseException:
             await observed  # the next state is true, whatever becomes of this request
             raise
@@ -127,7 +155,7 @@ class Chat:
         )
         return state is None or await self._ports.recording.keep(NEXT_STATES, state)
 
-    async def _render(self, call: ChatCall) -> tuple[int, ...]:
+    async def _render(self, call: Call) -> tuple[int, ...]:
         render, limit = self._served.renderer.render, self._served.renderer.vocab_size
         ids = await asyncio.to_thread(render, call.messages, call.tools, call.template_arguments)
         wrong = next((token for token in ids if not 0 <= token < limit), None)
@@ -136,22 +164,23 @@ class Chat:
             raise TokenMismatchError(message)
         return ids
 
-    def _fitted(self, sampling: Sampling, num_prompt_tokens: int) -> Sampling:
+    def _fitted(self, call: Call, num_prompt_tokens: int) -> Sampling:
         """The sampling with a reply length that the context leaves room for.
 
         Raises:  ApiError: the prompt, or prompt and asked-for reply, are longer than the context.
         """
         room = self._served.context_length - num_prompt_tokens
-        wanted = sampling.max_tokens
-        if room <= NUM_RESERVED_TOKENS or (wanted is not None and wanted > room):
+        wanted = call.sampling.max_tokens
+        is_too_long = wanted is not None and wanted > room and not call.reply_may_be_cut
+        if room <= NUM_RESERVED_TOKENS or is_too_long:
             length = self._served.context_length
             message = (
                 f"The context holds {length} tokens ({length - NUM_RESERVED_TOKENS - 1} of prompt), but the prompt has "
-                f"{num_prompt_tokens}{'' if wanted is None else f' and {wanted} are asked for'}; shorten the messages "
+                f"{num_prompt_tokens}{f' and {wanted} are asked for' if is_too_long else ''}; shorten the messages "
                 "or the reply."
             )
-            raise ApiError(message, param="messages", code="context_length_exceeded")
-        return replace(sampling, max_tokens=wanted or min(self._config.default_max_tokens or room, room))
+            raise ApiError(message, param=call.prompt_field, code="context_length_exceeded")
+        return replace(call.sampling, max_tokens=min(wanted or self._config.default_max_tokens or room, room))
 
     async def _unless_left(self, request: Request, turn: Turn, work: Coroutine[Any, Any, T]) -> T:
         """The result of some work on a turn; the turn is left where the work fails or the client goes away.
@@ -186,11 +215,14 @@ class Chat:
             task.exception()  # seen: who awaited the task has dealt with it, and recording has logged it
 
 
-def _headers(facts: TurnFacts, *, recorded: bool) -> dict[str, str]:
+def _headers(facts: TurnFacts) -> dict[str, str]:
     """What a client may want to know of a turn: the ids to give feedback on, and who answered."""
-    headers = {
+    return {
         "x-conversation-id": facts.match.conversation_id,
         "x-action-id": ",".join(facts.action_ids),
         "x-policy-version": str(facts.route.version),
     }
-    return headers if recorded else {**headers, "x-recorded": "false"}
+
+
+def _recorded(*, is_recorded: bool) -> dict[str, str]:
+    return {} if is_recorded else {"x-recorded": "false"}

@@ -104,15 +104,30 @@ class ConversationIndex:
         """Room that the open actions take, roughly."""
         return self._open.num_bytes
 
+    def served(self, tenant: str, action_id: str) -> Resolved | None:
+        """What an open action of this tenant read and said; None: there is none by this id."""
+        action = self._open.get(action_id)
+        return None if action is None or action.tenant != tenant else action.resolved()
+
     def match(
-        self, *, tenant: str, session_id: str | None, messages: tuple[Message, ...], turn_type: TurnType = "main"
+        self,
+        *,
+        tenant: str,
+        session_id: str | None,
+        messages: tuple[Message, ...],
+        turn_type: TurnType = "main",
+        parent_action_id: str | None = None,
     ) -> Match:
-        """Where a request with these (normalised) messages belongs. Marks the parent as answered."""
+        """Where a request with these (normalised) messages belongs. Marks the parent as answered.
+
+        Args:    parent_action_id: the action that the request says it answers; one that does not fit says nothing.
+        """
         self._open.drop_older_than(self._now_ms())
         session = None if session_id is None else session_conversation(tenant, session_id)
         visible = tuple(message for message in messages if message.role not in UNMATCHED_ROLES)
         last = _last_assistant(visible)
         candidates = [] if last is None else self._candidates(tenant, session, visible[last])
+        candidates = [action for action in candidates if action.action_id == parent_action_id] or candidates
         if last is None or not candidates:
             return Match(
                 conversation_id=session or self._next_id(),

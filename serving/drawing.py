@@ -61,6 +61,7 @@ class Drawing:
         self.logprobs: list[float] = []
         self.top_logprobs: list[tuple[tuple[int, float], ...]] = []
         self.finish_reason: FinishReason | None = None
+        self.stop_sequence: str | None = None
         self.cached_tokens = 0
 
     async def draw(self, engine: Engine, request: GenerateRequest, patience_s: float, listen: "Listener") -> None:
@@ -109,6 +110,7 @@ class Drawing:
             self.top_logprobs += chunk.top_logprobs
             self.cached_tokens = chunk.cached_tokens
             self.finish_reason = chunk.finish_reason
+            self.stop_sequence = chunk.stop_sequence
             listen(NewTokens(text=self.text.add(chunk.text_delta), start=start, end=len(self.ids)))
         if self.finish_reason in {None, "aborted", "error"}:
             raise EngineUnavailableError("The engine broke off in the middle of a reply; try again.")

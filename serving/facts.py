@@ -9,8 +9,8 @@ from schemas.events import ActionTaken, FinishReason, Message, NextStateObserved
 from schemas.identity import digest_text, new_id
 from schemas.prompt import delta
 from serving.admission import SessionHeaders
+from serving.call import Call
 from serving.conversation import Match
-from serving.openai_chat import ChatCall
 from serving.routing import Route
 
 
@@ -21,7 +21,7 @@ class TurnFacts:
     request_id: str
     tenant: str
     session: SessionHeaders
-    call: ChatCall
+    call: Call
     match: Match
     route: Route
     prompt_ids: tuple[int, ...]  # [P]
@@ -100,7 +100,7 @@ def whole_action(facts: TurnFacts, action: ActionTaken) -> ActionTaken:
     return replace(action, **delta(facts.call.messages, facts.prompt_ids, None).as_fields())
 
 
-def sampling_of(call: ChatCall, sibling: int) -> Sampling:
+def sampling_of(call: Call, sibling: int) -> Sampling:
     """How one choice is drawn: with its own seed, since equal seeds would give equal choices."""
     seed = call.sampling.seed
     return call.sampling if seed is None else replace(call.sampling, seed=seed + sibling)

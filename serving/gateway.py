@@ -1,6 +1,6 @@
-"""`create_app`: the OpenAI-compatible door in front of the policy; everything that passes it is recorded.
+"""`create_app`: the door in front of the policy, in several protocols; everything that passes it is recorded.
 
-Dataflow:  POST /v1/chat/completions ──► serving/chat.py ──► ActionTaken, NextStateObserved
+Dataflow:  POST to a protocol's endpoint (serving/protocols) ──► serving/chat.py ──► ActionTaken, NextStateObserved
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
@@ -25,6 +25,8 @@ from serving.conversation import ConversationIndex
 from serving.drawing import Engine
 from serving.http_edge import Measured, error_response
 from serving.metrics import GatewayMetrics
+from serving.protocols import WIRES
+from serving.protocols.messages.read import read_countable
 from serving.recording import Recorder, Recording
 from serving.routing import Routes
 from serving.shutdown import SETTLE_S
@@ -60,14 +62,16 @@ def create_app(
         yield
         await chat.settle(SETTLE_S)
 
+    endpoints = [
+        *(Route(wire.path, chat.endpoint(wire), methods=["POST"]) for wire in WIRES),
+        Route("/v1/messages/count_tokens", chat.token_counter(read_countable), methods=["POST"]),
+        Route("/v1/models", overview.models),
+        Route("/health", overview.health),
+        Route("/metrics", overview.metrics),
+    ]
     return Starlette(
-        routes=[
-            Route("/v1/chat/completions", chat.completions, methods=["POST"]),
-            Route("/v1/models", overview.models),
-            Route("/health", overview.health),
-            Route("/metrics", overview.metrics),
-        ],
-        middleware=[Middleware(Measured, metrics=metrics)],
+        routes=endpoints,
+        middleware=[Middleware(Measured, metrics=metrics, paths=frozenset(route.path for route in endpoints))],
         exception_handlers=dict.fromkeys((NextstateError, HTTPException, ClientDisconnect, Exception), error_response),
         lifespan=lifespan,
     )
@@ -82,11 +86,11 @@ class _Overview:
         self._routes = routes
 
     async def models(self, request: Request) -> Response:
-        """GET /v1/models."""
+        """GET /v1/models, in one form that OpenAI's clients read and Anthropic's, too."""
         tenant_of(request.headers, self._config.api_keys)
-        policies = self._routes.versions
-        models = [{"id": policy, "object": "model", "created": 0, "owned_by": "nextstate"} for policy in policies]
-        return JSONResponse({"object": "list", "data": models})
+        policies = list(self._routes.versions)
+        page = {"has_more": False, "first_id": policies[0], "last_id": policies[-1]}
+        return JSONResponse({"object": "list", "data": [*map(_model, policies)], **page})
 
     async def health(self, _: Request) -> Response:
         """GET /health: ready while the engine answers and events can be kept, be it in the spool."""
@@ -110,3 +114,8 @@ class _Overview:
         for policy, version in self._routes.versions.items():
             metrics.version.labels(policy).set(version)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _model(policy: str) -> dict[str, object]:
+    openai = {"id": policy, "object": "model", "created": 0, "owned_by": "nextstate"}
+    return openai | {"type": "model", "display_name": policy, "created_at": "1970-01-01T00:00:00Z"}

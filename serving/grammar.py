@@ -13,10 +13,10 @@ from typing import Any
 from outlines_core.json_schema import build_regex_from_schema
 
 from schemas.messages import canonical_json
-from serving.openai_errors import ApiError
+from serving.api_errors import ApiError
 
 ANY_JSON_OBJECT = '{"type":"object"}'
-_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +32,23 @@ class Grammar:
         return self.json_schema is not None or self.regex is not None
 
 
-def grammar_for(tools: Sequence[dict[str, Any]], tool_choice: object, response_format: object) -> Grammar:
+def grammar_for(
+    tools: Sequence[dict[str, Any]],
+    tool_choice: object,
+    response_format: object,
+    *,
+    format_field: str = "response_format",
+) -> Grammar:
     """What the client's fields ask for; a forced tool call wins over a response format.
 
+    Args:    tools, tool_choice, response_format: as in OpenAI's Chat Completions; format_field: what the client's
+             protocol calls the format.
     Raises:  ApiError: a tool, choice or format that is malformed or that no grammar can be built for.
     """
     functions = dict(map(_function, tools))
     match tool_choice:
         case None | "auto" | "none":
-            return _format_grammar(response_format)
+            return _format_grammar(response_format, format_field)
         case "required" if functions:
             return Grammar(regex=_calls_regex(functions))
         case {"type": "function", "function": {"name": str(name)}} if name in functions:
@@ -54,7 +62,7 @@ def _function(tool: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
-        message = "Each of 'tools' must hold a 'function' with a 'name' of letters, digits, '_' and '-', 64 at most."
+        message = "Each of 'tools' must be a function with a 'name' of letters, digits, '_' and '-', 128 at most."
         raise ApiError(message, param="tools")
     return name, function
 
@@ -74,7 +82,7 @@ def _call_regex(name: str, parameters: object) -> str:
     return rf'\{{"name": "{name}", "arguments": {arguments}\}}'
 
 
-def _format_grammar(response_format: object) -> Grammar:
+def _format_grammar(response_format: object, field: str) -> Grammar:
     match response_format:
         case None | {"type": "text"}:
             return Grammar()
@@ -83,5 +91,5 @@ def _format_grammar(response_format: object) -> Grammar:
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return Grammar(json_schema=canonical_json(schema))
         case _:
-            message = "'response_format' must be of type text, json_object, or json_schema with a 'schema'."
-            raise ApiError(message, param="response_format")
+            message = f"{field!r} must be of type text, json_object, or json_schema with a 'schema'."
+            raise ApiError(message, param=field)

@@ -1,10 +1,10 @@
-"""The edge of HTTP: requests counted, errors in OpenAI's form, clients that leave noticed.
+"""The edge of HTTP: requests counted, errors in the form of their path's protocol, clients that leave noticed.
 
 What the gateway needs of ASGI beyond Starlette; knows nothing of turns or events.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -13,26 +13,31 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.errors import NextstateError
+from schemas.identity import new_id
+from serving.api_errors import ApiError, as_api_error
 from serving.metrics import GatewayMetrics
-from serving.openai_errors import ApiError, as_api_error
+from serving.protocols import wire_of
 
 _LOGGER = logging.getLogger(__name__)
-KNOWN_PATHS = frozenset({"/v1/chat/completions", "/v1/models", "/health", "/metrics"})  # others would grow the metric
 
 
 class Measured:
-    """Middleware: counts requests by status, and those not answered whole yet."""
+    """Middleware: counts requests by path and status, and those not answered whole yet.
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+    Args:    paths: those that are served; the others count as one, so that no client can grow the metric.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, paths: Collection[str]) -> None:
         self._app = app
         self._metrics = metrics
+        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"] if scope["path"] in KNOWN_PATHS else "other"
+        path = scope["path"] if scope["path"] in self._paths else "other"
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,8 +71,8 @@ async def until_disconnected(request: Request) -> None:
         pass
 
 
-async def error_response(_: Request, error: Exception) -> Response:
-    """Starlette's exception handler for everything that an endpoint raises."""
+async def error_response(request: Request, error: Exception) -> Response:
+    """Starlette's exception handler for everything that an endpoint raises, and for paths that have none."""
     match error:
         case NextstateError():
             refused = as_api_error(error)
@@ -78,4 +83,7 @@ async def error_response(_: Request, error: Exception) -> Response:
         case _:
             _LOGGER.error("a request failed", exc_info=error)
             refused = as_api_error(error)
-    return JSONResponse(refused.body(), status_code=refused.status, headers=refused.headers)
+    wire = wire_of(request.url.path)
+    request_id = getattr(request.state, "request_id", None) or new_id()  # refused before it had one
+    status, body = wire.refusal(refused, request_id)
+    return JSONResponse(body, status_code=status, headers={wire.request_id_header: request_id, **refused.headers})

@@ -53,6 +53,7 @@ class EngineChunk:
     finish_reason: FinishReason | None
     cached_tokens: int = 0  # of the prompt, taken from the engine's prefix cache
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()  # [T] (id, log-prob), or empty where not asked for
+    stop_sequence: str | None = None  # the stop string that ended the reply; None where a token did
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ def _read_tokens(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
         top_logprobs=tuple(
             tuple((id_, logprob) for logprob, id_, *_ in rivals or ()) for rivals in _last(tops, num_new)
         ),
+        stop_sequence=_stop_sequence(reason),
     )
 
 
@@ -191,6 +193,14 @@ def _finish_reason(reason: JsonObject | None) -> FinishReason | None:
     if reason.get("type") == "abort" and reason.get("status_code"):
         raise engine_error(int(reason["status_code"]), reason)
     return _FINISH_REASONS.get(reason.get("type", ""), "error")
+
+
+def _stop_sequence(reason: object) -> str | None:
+    match reason:
+        case {"type": "stop", "matched": str(text)}:
+            return text
+        case _:
+            return None
 
 
 def _reason(reply: object) -> str:

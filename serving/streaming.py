@@ -1,30 +1,18 @@
-"""A turn as an HTTP response: a stream of chunks, or one whole completion.
+"""A turn as an HTTP response: its events handed to a protocol, which makes a stream or one whole reply of them.
 
-Consumes the events of a `Turn`; produces OpenAI's JSON. Text goes out at once, a choice's finish only when its action
-is safe. A failure before the first token is raised, so that the response can still have a status; after it, it is an
-event in the stream.
+Consumes the events of a `Turn`. Text goes out at once, a choice's finish only when its action is safe. A failure before
+the first token is raised, so that the response can still have a status; after it, it is an event in the stream.
 """
 
 from collections.abc import AsyncIterator
 
-from serving.openai_errors import as_api_error
-from serving.openai_reply import (
-    DONE,
-    Choice,
-    Envelope,
-    JsonObject,
-    Usage,
-    chunk,
-    completion,
-    server_sent,
-    tool_calls_delta,
-    usage_chunk,
-)
+from serving.api_errors import as_api_error
+from serving.protocols.wire import ReplyStream
 from serving.turn import ChoiceFailed, ChoiceFinished, TextAdded, Turn, TurnEvent
 
 
-async def whole_reply(turn: Turn, envelope: Envelope) -> tuple[JsonObject, bool]:
-    """The completion, and whether all of it was recorded.
+async def finished_choices(turn: Turn) -> list[ChoiceFinished]:
+    """All choices of a turn, by index, once each is drawn and recorded.
 
     Raises:  ApiError: what a choice failed on.
     """
@@ -37,20 +25,7 @@ async def whole_reply(turn: Turn, envelope: Envelope) -> tuple[JsonObject, bool]
                 raise as_api_error(error) from error
             case TextAdded():
                 pass
-    choices = [finished[index] for index in sorted(finished)]
-    body = completion(
-        envelope,
-        [
-            Choice(
-                reply=choice.action.reply,
-                finish_reason=choice.action.finish_reason,
-                logprobs=choice.logprobs if turn.facts.call.logprobs else None,
-            )
-            for choice in choices
-        ],
-        _usage(turn, choices),
-    )
-    return body, all(choice.recorded for choice in choices)
+    return [finished[index] for index in sorted(finished)]
 
 
 async def first_event(turn: Turn) -> TurnEvent:
@@ -64,44 +39,22 @@ async def first_event(turn: Turn) -> TurnEvent:
     return event
 
 
-async def streamed_reply(turn: Turn, envelope: Envelope, event: TurnEvent) -> AsyncIterator[bytes]:
+async def streamed_reply(turn: Turn, reply: ReplyStream, event: TurnEvent) -> AsyncIterator[bytes]:
     """The events of a stream, beginning with the turn's `first_event`."""
-    call, finished = turn.facts.call, list[ChoiceFinished]()
-    for index in range(call.num_choices):
-        yield server_sent(chunk(envelope, index, {"role": "assistant", "content": ""}))
+    finished: list[ChoiceFinished] = []
+    yield reply.begin()
     while True:
         match event:
             case TextAdded():
-                if event.text or event.logprobs:
-                    delta = {"content": event.text}
-                    yield server_sent(chunk(envelope, event.index, delta, logprobs=event.logprobs))
+                if part := reply.add(event):
+                    yield part
             case ChoiceFinished():
                 finished.append(event)
-                for part in _end_of_choice(envelope, event):
-                    yield server_sent(part)
+                yield reply.finish(event)
             case ChoiceFailed():
-                yield server_sent(as_api_error(event.error).body())
+                yield reply.fail(as_api_error(event.error))
                 return
-        if len(finished) == call.num_choices:
+        if len(finished) == turn.facts.call.num_choices:
             break
         event = await turn.next_event()
-    if call.include_usage:
-        yield server_sent(usage_chunk(envelope, _usage(turn, finished)))
-    yield DONE
-
-
-def _end_of_choice(envelope: Envelope, choice: ChoiceFinished) -> list[JsonObject]:
-    parts = []
-    if choice.rest:
-        parts.append(chunk(envelope, choice.index, {"content": choice.rest}))
-    if choice.action.reply.tool_calls:
-        parts.append(chunk(envelope, choice.index, tool_calls_delta(choice.action.reply)))
-    return [*parts, chunk(envelope, choice.index, {}, finish_reason=choice.action.finish_reason)]
-
-
-def _usage(turn: Turn, choices: list[ChoiceFinished]) -> Usage:
-    return Usage(
-        prompt_tokens=len(turn.facts.prompt_ids),
-        completion_tokens=sum(len(choice.action.response_ids) for choice in choices),
-        cached_tokens=max(choice.cached_tokens for choice in choices),
-    )
+    yield reply.end(finished)

@@ -1,4 +1,4 @@
-"""`Turn`: one chat request on its way through the engine and into the log.
+"""`Turn`: one request on its way through the engine and into the log.
 
 Runs apart from the HTTP response, so that a client that leaves cannot stop the recording of what was drawn:
 
@@ -24,7 +24,6 @@ from serving.drawing import Drawing, Engine, NewTokens
 from serving.engine import GenerateRequest
 from serving.facts import TurnFacts, action_taken, sampling_of, session_ended, whole_action
 from serving.metrics import GatewayMetrics
-from serving.openai_reply import TokenLogprob
 from serving.recording import Recording
 from serving.reply_text import ReplyParser
 from streams.topics import ACTIONS, NEXT_STATES
@@ -40,6 +39,15 @@ class TurnRenderer(ReplyParser, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """One drawn token: its text and log-probability (nats), and those of its most likely rivals."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextAdded:
     """A choice has grown. `text` may be empty while a tool call is held back."""
 
@@ -50,7 +58,10 @@ class TextAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceFinished:
-    """A choice is drawn, and its action safe. `rest` is text that was held back, `logprobs` are those of all tokens."""
+    """A choice is drawn, and its action safe.
+
+    `rest` is text that was held back, `logprobs` are those of all tokens; `stop_sequence` ended it, where one did.
+    """
 
     index: int
     rest: str
@@ -58,6 +69,7 @@ class ChoiceFinished:
     logprobs: tuple[TokenLogprob, ...]
     recorded: bool
     cached_tokens: int
+    stop_sequence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +183,7 @@ class Turn:
             logprobs=self._token_logprobs(drawing, 0, len(drawing.ids)),
             recorded=recorded,
             cached_tokens=drawing.cached_tokens,
+            stop_sequence=drawing.stop_sequence,
         )
 
     def _request(self, sibling: int) -> GenerateRequest:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Message
+from serving.api_errors import ApiError
+from serving.call import Call
 from serving.config import GatewayConfig
-from serving.openai_chat import ChatCall, read_chat_call
-from serving.openai_errors import ApiError
+from serving.protocols.chat_completions.read import read_chat_completion
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -33,12 +34,12 @@ FIELDS = st.sampled_from(
 )
 
 
-def read(**fields: Any) -> ChatCall:
+def read(**fields: Any) -> Call:
     body = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], **fields}
-    return read_chat_call(orjson.dumps(body), GatewayConfig())
+    return read_chat_completion(orjson.dumps(body), GatewayConfig())
 
 
-def outcome(fields: dict[str, Any]) -> ChatCall | ApiError:
+def outcome(fields: dict[str, Any]) -> Call | ApiError:
     try:
         return read(**fields)
     except ApiError as error:
@@ -51,7 +52,7 @@ def test_any_json_is_either_a_call_or_a_sentence_for_the_client(fields: dict[str
         case ApiError() as error:
             assert error.status == 400
             assert str(error).endswith(".")
-        case ChatCall() as call:
+        case Call() as call:
             assert call.num_choices >= 1
 
 

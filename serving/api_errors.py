@@ -1,11 +1,10 @@
-"""Errors in OpenAI's form: `ApiError`, and how every error of ours becomes one.
+"""`ApiError`: a request that is refused, whatever protocol it came in; and how every error of ours becomes one.
 
-Owns the mapping from the error tree to HTTP statuses. A client reads one sentence under `error.message`; SDKs decide by
-the status whether to retry, so what passes by itself is 503 with `Retry-After`.
+Owns the mapping from the error tree to HTTP statuses. A client reads one sentence; SDKs decide by the status whether to
+retry, so what passes by itself is 503 with `Retry-After`. How a body says it is the protocol's (serving/protocols).
 """
 
 from http import HTTPStatus
-from typing import Any
 
 from schemas.errors import (
     EngineUnavailableError,
@@ -18,11 +17,6 @@ from schemas.errors import (
 from serving.errors import EngineRefusedError
 
 RETRY_AFTER_S = 5
-_CLIENT_ERROR_TYPES = {
-    HTTPStatus.UNAUTHORIZED: "authentication_error",
-    HTTPStatus.FORBIDDEN: "permission_error",
-    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
-}
 
 
 class ApiError(RejectedError):
@@ -51,12 +45,6 @@ class ApiError(RejectedError):
                 return {"www-authenticate": "Bearer"}
             case _:
                 return {}
-
-    def body(self) -> dict[str, Any]:
-        """The JSON body, also used as an event in a stream that has begun."""
-        return {
-            "error": {"message": str(self), "type": _error_type(self.status), "param": self.param, "code": self.code}
-        }
 
 
 def as_api_error(error: BaseException) -> ApiError:
@@ -87,9 +75,3 @@ def _client_status(engine_status: int) -> HTTPStatus:
     if engine_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or engine_status not in set(HTTPStatus):
         return HTTPStatus.BAD_GATEWAY
     return HTTPStatus(engine_status)
-
-
-def _error_type(status: HTTPStatus) -> str:
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "server_error"
-    return _CLIENT_ERROR_TYPES.get(status, "invalid_request_error")
