@@ -158,9 +158,11 @@ class Bench:
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
-    async def post(self, body: object, headers: dict[str, str] | None = None) -> httpx.Response:
+    async def post(
+        self, body: object, headers: dict[str, str] | None = None, path: str = "/v1/chat/completions"
+    ) -> httpx.Response:
         async with self.client() as client:
-            return await client.post("/v1/chat/completions", json=body, headers=headers or {})
+            return await client.post(path, json=body, headers=headers or {})
 
     async def chat(self, *messages: dict[str, Any], headers: dict[str, str] | None = None, **fields: Any) -> Any:
         response = await self.post({"model": "assistant", "messages": messages, **fields}, headers)
@@ -177,6 +179,11 @@ def assistant(text: str) -> dict[str, Any]:
 
 
 def chunks_of(text: str) -> list[dict[str, Any]]:
-    """The JSON events of a stream, without the final [DONE]."""
-    lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
-    return [orjson.loads(line) for line in lines if line != "[DONE]"]
+    """The JSON events of a stream, without the final [DONE]; an event with a name has the type that it names."""
+    events = []
+    for block in text.split("\n\n"):
+        name, _, data = block.rpartition("data: ")
+        if data and data != "[DONE]":
+            events.append(orjson.loads(data))
+            assert name in {"", f"event: {events[-1].get('type')}\n"}
+    return events
