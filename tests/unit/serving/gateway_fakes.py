@@ -1,16 +1,19 @@
 """Small exact stand-ins for what lies outside the gateway: an engine, a tokenizer of characters, a log in memory."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import httpx
 import orjson
+import uvicorn
 from starlette.applications import Starlette
 
 from schemas.errors import SpoolFullError
-from schemas.events import ActionTaken, Event, Message, NextStateObserved, ToolCall
+from schemas.events import ActionTaken, Event, FinishReason, Message, NextStateObserved, ToolCall
 from schemas.messages import canonical_json
 from serving.chat import Served
 from serving.config import GatewayConfig
@@ -52,13 +55,18 @@ class CharacterRenderer:
 
 @dataclass
 class ScriptedEngine:
-    """Draws what its script says, request by request; log-probability of a token is minus its position."""
+    """Draws what its script says, request by request; log-probability of a token is minus its position.
+
+    `finish_reason` and `stop_sequence` are how every reply ends.
+    """
 
     script: list[list[Step]] = field(default_factory=list)
     requests: list[GenerateRequest] = field(default_factory=list)
     adapters: set[str] = field(default_factory=set)
     stopped_early: int = 0
     alive: bool = True
+    finish_reason: FinishReason = "stop"
+    stop_sequence: str | None = None
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[EngineChunk]:
         self.requests.append(request)
@@ -84,7 +92,8 @@ class ScriptedEngine:
             text_delta=text,
             ids=tuple(map(ord, text)),
             logprobs=tuple(-float(drawn + i) for i in range(len(text))),
-            finish_reason="stop" if last else None,
+            finish_reason=self.finish_reason if last else None,
+            stop_sequence=self.stop_sequence if last else None,
         )
 
     async def loaded_adapters(self) -> set[str]:
@@ -157,6 +166,19 @@ class Bench:
     def client(self) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """The URL of a real socket, for clients that bring their own transport."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, lifespan="on"))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started:
+                await asyncio.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server.should_exit = True
+            await serving
 
     async def post(
         self, body: object, headers: dict[str, str] | None = None, path: str = "/v1/chat/completions"

@@ -1,14 +1,12 @@
 """Streams over a real socket: what the client has seen at each moment, and what happens when it leaves."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from schemas.errors import EngineUnavailableError
 from tests.unit.serving.gateway_fakes import Bench, chunks_of, user
@@ -19,17 +17,8 @@ BODY: dict[str, Any] = {"model": "assistant", "messages": [user("hi")], "stream"
 
 @asynccontextmanager
 async def on_a_socket(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(bench.app, log_config=None, lifespan="on"))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            while not server.started:
-                await asyncio.sleep(0.01)
-            yield client
-        server.should_exit = True
-        await serving
+    async with bench.listening() as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+        yield client
 
 
 @asynccontextmanager
