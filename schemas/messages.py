@@ -174,9 +174,8 @@ def _as_doubles(value: Any) -> Any:
             return {key: _as_doubles(inner) for key, inner in value.items()}
         case list():
             return [_as_doubles(inner) for inner in value]
-        case int() if abs(value) > _EXACT_DOUBLES:
-            return float(value)
-        case float() if value.is_integer() and abs(value) <= _EXACT_DOUBLES:
-            return int(value)
+        case int() | float() if not isinstance(value, bool):
+            double = float(value)
+            return int(double) if double.is_integer() and abs(double) <= _EXACT_DOUBLES else double
         case _:
             return value

@@ -5,10 +5,12 @@ The read half of each protocol (serving/protocols) produces it; matching, render
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from schemas.events import Message, Sampling
 from serving.grammar import Grammar
+from serving.reply_ids import action_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,20 @@ class Call:
     logprobs: bool = False
     num_top_logprobs: int = 0
     reply_may_be_cut: bool = False  # the reply's length is only a bound: where the context has less room, that counts
-    parent_action_id: str | None = None  # the action that the client says it answers
+    follows: str | None = None  # the action that the client says outright to answer
     form: Mapping[str, Any] = field(default_factory=dict)  # what only the protocol's write half needs of the request
 
     @property
     def offers_tools(self) -> bool:
         """Whether the reply may call tools."""
         return self.tools != "[]"
+
+    @property
+    def parent_action_id(self) -> str | None:
+        """The action that the client says to answer: outright, or by the ids of tool calls that it sends back."""
+        replies = (message for message in reversed(self.messages) if message.role == "assistant")
+        calls = (call for message in islice(replies, 1) for call in message.tool_calls)
+        return self.follows or next((action_of(call.id) for call in calls if call.id), None)
 
     @property
     def prompt_field(self) -> str:

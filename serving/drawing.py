@@ -87,9 +87,9 @@ class Drawing:
             self._begin()
             await asyncio.sleep(RETRY_PAUSE_S)
 
-    def drawn(self, finish_reason: FinishReason) -> tuple[str, Drawn]:
-        """The text that is left to send, and the whole choice."""
-        rest, reply = self.text.finish()
+    def drawn(self, action_id: str, finish_reason: FinishReason) -> tuple[str, Drawn]:
+        """The text that is left to send, and the whole choice, which is this action."""
+        rest, reply = self.text.finish(action_id)
         if reply.tool_calls and finish_reason == "stop":
             finish_reason = "tool_calls"
         return rest, Drawn(

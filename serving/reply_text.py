@@ -5,11 +5,11 @@ out to be such an opening. What a client was sent and what is recorded as the re
 send it back as history, and it is how the next request finds this action.
 """
 
-import secrets
 from dataclasses import replace
 from typing import Protocol
 
 from schemas.events import Message
+from serving.reply_ids import tool_call_id
 
 
 class ReplyParser(Protocol):
@@ -40,18 +40,18 @@ class ReplyText:
         self._num_sent = max(self._num_sent, end)
         return ready
 
-    def finish(self) -> tuple[str, Message]:
-        """The text that is left to send, and the whole reply with ids on its tool calls."""
+    def finish(self, action_id: str) -> tuple[str, Message]:
+        """The text that is left to send, and the whole reply, its tool calls with ids that name their action."""
         reply = Message(role="assistant", content=self._text)
         if self._parser is not None:
-            reply = self._with_calls(self._parser.parse_reply(self._text)) or reply
+            reply = self._with_calls(self._parser.parse_reply(self._text), action_id) or reply
         return reply.content[self._num_sent :], reply
 
-    def _with_calls(self, parsed: Message) -> Message | None:
+    def _with_calls(self, parsed: Message, action_id: str) -> Message | None:
         if not parsed.tool_calls:
             return None
         sent = self._text[: self._num_sent]
-        calls = tuple(replace(call, id=f"call_{secrets.token_hex(12)}") for call in parsed.tool_calls)
+        calls = tuple(replace(call, id=tool_call_id(action_id, n)) for n, call in enumerate(parsed.tool_calls))
         return replace(parsed, content=parsed.content if parsed.content.startswith(sent) else sent, tool_calls=calls)
 
     def _safe_end(self) -> int:

@@ -166,7 +166,8 @@ class Turn:
 
     async def _record(self, drawing: Drawing, sibling: int, error: Exception | None) -> ChoiceFinished:
         ports, held_from_s = self._ports, time.monotonic()
-        rest, drawn = drawing.drawn("error" if error else drawing.finish_reason or "error")
+        reason = "error" if error else drawing.finish_reason or "error"
+        rest, drawn = drawing.drawn(self.facts.action_ids[sibling], reason)
         action = action_taken(self.facts, sibling, drawn, ports.now_ms())
         recorded = await self._observed
         recorded = await ports.recording.keep(ACTIONS, action) and recorded

@@ -100,16 +100,6 @@ def usage_of(head: Head, choices: Sequence[ChoiceFinished]) -> Usage:
     )
 
 
-def reply_id(prefix: str, head: Head) -> str:
-    """The id that a client gets for a reply. It names the action, or the first one of several choices."""
-    return f"{prefix}{head.action_ids[0]}"
-
-
-def action_of(reply_id: str) -> str:
-    """The id of the action that a reply's id, in whatever protocol, names."""
-    return reply_id.rpartition("-")[2].rpartition("_")[2]
-
-
 def server_sent(value: JsonObject, *, event: str = "") -> bytes:
     """One event of a stream."""
     name = f"event: {event}\n".encode() if event else b""

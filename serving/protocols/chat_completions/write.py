@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from schemas.events import FinishReason, Message
 from serving.api_errors import ApiError
 from serving.protocols.openai import error_body, token_json
-from serving.protocols.wire import Head, JsonObject, Usage, reply_id, server_sent, usage_of
+from serving.protocols.wire import Head, JsonObject, Usage, server_sent, usage_of
+from serving.reply_ids import reply_id
 from serving.turn import ChoiceFinished, TextAdded, TokenLogprob
 
 _DONE = b"data: [DONE]\n\n"
@@ -87,7 +88,8 @@ class ChunkStream:
 
 def _envelope(head: Head, kind: str) -> JsonObject:
     """What every part of one response repeats."""
-    return {"id": reply_id("chatcmpl-", head), "object": kind, "created": head.created_s, "model": head.call.model}
+    first = head.action_ids[0]  # of several choices
+    return {"id": reply_id("chatcmpl-", first), "object": kind, "created": head.created_s, "model": head.call.model}
 
 
 def _usage(usage: Usage) -> JsonObject:

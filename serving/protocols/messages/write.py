@@ -11,7 +11,8 @@ import orjson
 from schemas.events import ToolCall
 from serving.api_errors import ApiError
 from serving.protocols.messages.tool_input import input_of
-from serving.protocols.wire import Head, JsonObject, Refusal, Usage, reply_id, server_sent, usage_of
+from serving.protocols.wire import Head, JsonObject, Refusal, Usage, server_sent, usage_of
+from serving.reply_ids import reply_id
 from serving.turn import ChoiceFinished, TextAdded
 
 OVERLOADED = 529  # Anthropic's status for what passes by itself
@@ -38,7 +39,7 @@ def message(head: Head, choice: ChoiceFinished) -> JsonObject:
 def message_refusal(error: ApiError, request_id: str) -> Refusal:
     """An error as Anthropic's API gives it."""
     passes = error.status == HTTPStatus.SERVICE_UNAVAILABLE
-    return Refusal(OVERLOADED if passes else error.status, {**_error(error), "request_id": f"req_{request_id}"})
+    return Refusal(OVERLOADED if passes else error.status, {**_error(error), "request_id": request_id})
 
 
 class BlockStream:
@@ -105,7 +106,8 @@ def _event(kind: str, fields: JsonObject) -> bytes:
 
 
 def _begun(head: Head) -> JsonObject:
-    return {"id": reply_id("msg_", head), "type": "message", "role": "assistant", "model": head.call.model}
+    message_id = reply_id("msg_", head.action_ids[0])
+    return {"id": message_id, "type": "message", "role": "assistant", "model": head.call.model}
 
 
 def _tool_use(call: ToolCall) -> JsonObject:

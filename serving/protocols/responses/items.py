@@ -14,20 +14,20 @@ from schemas.messages import normalise_message
 from schemas.prompt import Resolved
 from serving.api_errors import ApiError
 from serving.protocols.reading import Placed, placed_errors, whole_turns
-from serving.protocols.wire import Earlier, action_of
+from serving.protocols.wire import Earlier
+from serving.reply_ids import action_of, reply_id
 
 INSTRUCTIONS = "instructions"  # name of the message that holds them: they are not carried to the next response
-_MESSAGE, _CALL = "msg_", "fc_"
 
 
 def message_item_id(action_id: str) -> str:
     """The id of the item that holds a reply's text."""
-    return f"{_MESSAGE}{action_id}"
+    return reply_id("msg_", action_id)
 
 
 def call_item_id(action_id: str, number: int) -> str:
     """The id of the item that holds a reply's tool call."""
-    return f"{_CALL}{number}_{action_id}"
+    return reply_id(f"fc_{number}_", action_id)
 
 
 def said_before(response_id: str, earlier: Earlier) -> list[Placed]:

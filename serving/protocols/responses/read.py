@@ -18,7 +18,8 @@ from serving.config import GatewayConfig
 from serving.grammar import grammar_for
 from serving.protocols.reading import MAX_TOP_LOGPROBS, NumTokens, Placed, RequestBody, TopP, parse
 from serving.protocols.responses.items import INSTRUCTIONS, said_before, said_in
-from serving.protocols.wire import Earlier, action_of
+from serving.protocols.wire import Earlier
+from serving.reply_ids import action_of
 
 _LOGPROBS = "message.output_text.logprobs"  # what `include` names to get them
 _ABSENT = {"background": False, "conversation": None, "prompt": None}  # what the fields of no use here may be
@@ -83,7 +84,7 @@ def read_response_request(raw: bytes, config: GatewayConfig, earlier: Earlier) -
         subject=body.user or body.safety_identifier or "",
         logprobs=_LOGPROBS in (body.include or ()),
         num_top_logprobs=body.top_logprobs or 0,
-        parent_action_id=body.previous_response_id and action_of(body.previous_response_id),
+        follows=body.previous_response_id and action_of(body.previous_response_id),
         form=_repeated(body),
     )
 

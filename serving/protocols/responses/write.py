@@ -11,7 +11,8 @@ from schemas.events import ToolCall
 from serving.api_errors import ApiError
 from serving.protocols.openai import token_json
 from serving.protocols.responses.items import call_item_id, message_item_id
-from serving.protocols.wire import Head, JsonObject, Usage, reply_id, usage_of
+from serving.protocols.wire import Head, JsonObject, Usage, usage_of
+from serving.reply_ids import reply_id
 from serving.turn import ChoiceFinished, TokenLogprob
 
 
@@ -72,7 +73,7 @@ def text_part(text: str, logprobs: Sequence[TokenLogprob] = ()) -> JsonObject:
 
 def _response(head: Head, status: str) -> dict[str, Any]:
     return {
-        "id": reply_id("resp_", head),
+        "id": reply_id("resp_", head.action_ids[0]),
         "object": "response",
         "created_at": head.created_s,
         "status": status,

@@ -41,6 +41,21 @@ def test_arguments_are_compared_by_value_and_not_by_spelling() -> None:
     assert not same(call('{"a":1}'), call('{"a":2}'))
 
 
+@pytest.mark.parametrize(
+    ("served", "back"),
+    [("1.0", "1"), ("-0.0", "0"), ("1e2", "100"), ("9007199254740993", "9007199254740992"), ("[2.0]", "[2]")],
+)
+def test_numbers_that_javascript_writes_differently_are_the_same(served: str, back: str) -> None:
+    assert same(call(f'{{"a":{served}}}'), call(f'{{"a":{back}}}'))
+    assert not same(call(f'{{"a":{served}}}'), call('{"a":3}'))
+
+
+def test_only_the_digest_is_blind_to_how_a_number_is_written() -> None:
+    [made] = normalise_message(call('{"a": 1.0, "b": true}')).tool_calls
+    assert made.arguments == '{"a":1.0,"b":true}'
+    assert not same(call('{"a":1.5,"b":true}'), call('{"a":1.5,"b":1}'))
+
+
 def test_arguments_that_are_not_json_stay_as_the_model_wrote_them() -> None:
     assert canonical_arguments('{"a": ') == '{"a": '
 
@@ -54,6 +69,20 @@ def test_the_old_function_role_is_a_tool_message() -> None:
     assert normalise_message({"role": "function", "name": "f", "content": "1"}) == Message(
         role="tool", name="f", content="1"
     )
+
+
+def test_an_inline_picture_is_the_same_in_every_protocol() -> None:
+    data = base64.b64encode(b"pixels").decode()
+    url = f"data:image/png;base64,{data}"
+    parts = [
+        {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+        {"type": "input_image", "image_url": url, "detail": "auto"},
+        {"type": "input_file", "filename": "x.png", "file_data": url},
+        {"type": "file", "file": {"filename": "x.png", "file_data": url}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+    ]
+    assert same(*({"role": "user", "content": [part]} for part in parts))
+    assert normalise_message({"role": "user", "content": parts}).media[0].num_bytes == len(b"pixels")
 
 
 def test_an_inline_picture_is_known_by_the_digest_of_its_bytes() -> None:

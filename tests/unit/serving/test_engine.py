@@ -100,6 +100,14 @@ async def test_every_finish_reason_of_the_engine_has_one_of_ours(
     assert (await draw(engine))[-1].finish_reason == expected
 
 
+@pytest.mark.parametrize(("matched", "told"), [("END", "END"), (2, None)])
+async def test_the_stop_string_that_ended_a_reply_is_told_and_an_end_token_is_not(
+    engine: SGLangEngine, fake: FakeSGLang, matched: str | int, told: str | None
+) -> None:
+    fake.events = [token_event([11], 1, "x", {"type": "stop", "matched": matched})]
+    assert (await draw(engine))[-1].stop_sequence == told
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -226,7 +226,7 @@ async def test_errors_are_the_sdks_own_classes(client: AsyncAnthropic) -> None:
     with pytest.raises(anthropic.NotFoundError) as missing:
         await client.messages.create(**BODY | {"model": "nobody"})
     error = ErrorResponse.model_validate(missing.value.body)
-    assert (error.error.type, error.request_id) == ("not_found_error", f"req_{missing.value.request_id}")
+    assert (error.error.type, error.request_id) == ("not_found_error", missing.value.request_id)
     with pytest.raises(anthropic.BadRequestError) as long:
         await client.messages.create(**BODY | {"messages": [{"role": "user", "content": "long " * 200}]})
     assert "context" in str(long.value)

@@ -1,13 +1,15 @@
 """The gateway as the real OpenAI SDK sees it."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-from tests.unit.serving.gateway_fakes import Bench
+from tests.unit.serving.gateway_fakes import Bench, chunks_of, user
 from tests.unit.serving.test_gateway import CALL, WEATHER
 
 
@@ -43,6 +45,42 @@ async def test_a_conversation_in_which_the_sdks_own_message_objects_are_sent_bac
     first, second = bench.recorder.actions
     assert second.parent_action_id == first.id
     assert not second.ambiguous
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_conversation_with_parallel_tools(bench: Bench, client: AsyncOpenAI, stream: bool) -> None:
+    bench.engine.script = [["Let me see. " + CALL + CALL.replace("Rome", "Oslo")], ["Rome 20, Oslo 9."], ["Bye."]]
+    strict = WEATHER | {"function": WEATHER["function"] | {"strict": True}}
+    said: list[Any] = [user("weather?")]
+
+    async def ask() -> Any:
+        fields: Any = {"model": "assistant", "messages": said, "tools": [strict]}
+        if not stream:
+            return (await client.chat.completions.create(**fields)).choices[0].message
+        async with client.chat.completions.stream(**fields) as chunks:
+            return (await chunks.get_final_completion()).choices[0].message
+
+    first = await ask()
+    assert [call.function.arguments for call in first.tool_calls] == ['{"city":"Rome"}', '{"city":"Oslo"}']
+    said += [first.model_dump(exclude_none=True) if stream else first]  # the helper's own objects hold parsed copies
+    said += [
+        {"role": "tool", "tool_call_id": call.id, "content": degrees}
+        for call, degrees in zip(first.tool_calls, ("20", "9"), strict=True)
+    ]
+    said += [await ask(), user("bye")]
+    await ask()
+    actions, states = bench.recorder.actions, bench.recorder.next_states
+    assert [action.parent_action_id for action in actions] == [None, *(action.id for action in actions[:-1])]
+    assert not any(action.ambiguous for action in actions)
+    assert [[message.content for message in state.messages] for state in states] == [["20", "9"], ["bye"]]
+
+
+async def test_completions_and_chunks_are_what_the_sdks_types_say(bench: Bench) -> None:
+    bench.engine.script = [["Wait. " + CALL]] * 2
+    body = {"model": "assistant", "messages": [user("hi")], "tools": [WEATHER], "logprobs": True}
+    ChatCompletion.model_validate((await bench.post(body)).json())
+    for chunk in chunks_of((await bench.post(body | {"stream": True})).text):
+        assert ChatCompletionChunk.model_validate(chunk).object == "chat.completion.chunk"
 
 
 async def test_a_stream_with_usage(client: AsyncOpenAI) -> None:

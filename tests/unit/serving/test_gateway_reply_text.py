@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.reply_ids import action_of
 from serving.reply_text import ReplyText
 from tests.unit.serving.gateway_fakes import CharacterRenderer
 from tests.unit.serving.test_gateway import CALL
@@ -14,7 +15,7 @@ pieces = st.lists(st.text(alphabet="<tool_call> \nab{}", max_size=12), max_size=
 def test_without_tools_everything_is_shown_at_once_and_unchanged(parts: list[str]) -> None:
     reply = ReplyText(None)
     shown = "".join(reply.add(part) for part in parts)
-    rest, message = reply.finish()
+    rest, message = reply.finish("a1")
     assert (shown, rest, message.content) == ("".join(parts), "", "".join(parts))
 
 
@@ -26,7 +27,7 @@ def test_with_tools_what_is_shown_is_what_is_recorded_however_the_text_is_cut(
     reply = ReplyText(CharacterRenderer())
     shown = "".join(reply.add(whole[i : i + size]) for i in range(0, len(whole), size))
     assert "<tool_call>" not in shown
-    rest, message = reply.finish()
+    rest, message = reply.finish("a1")
     assert shown + rest == message.content
     assert len(message.tool_calls) == calls
     assert calls or message.content == text
@@ -38,11 +39,10 @@ def test_text_that_only_begins_like_a_call_is_shown_as_soon_as_it_turns_out_not_
     assert reply.add("day") == " <today"
 
 
-def test_calls_get_ids_that_differ() -> None:
+def test_calls_get_ids_that_differ_and_name_their_action() -> None:
     reply = ReplyText(CharacterRenderer())
     reply.add(CALL + CALL)
-    _, message = reply.finish()
+    _, message = reply.finish("a1")
     first, second = (call.id for call in message.tool_calls)
-    assert first
-    assert second
     assert first != second
+    assert [action_of(call.id or "") for call in message.tool_calls] == ["a1", "a1"]
