@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 
 class GatewayConfig(BaseModel):
-    """The OpenAI-compatible door: where it listens, whom it lets in, and how long it tries."""
+    """The door for clients, whatever protocol they speak: where it listens, whom it lets in, and how long it tries."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -104,10 +104,10 @@ class ConversationIndex:
         """Room that the open actions take, roughly."""
         return self._open.num_bytes
 
-    def served(self, tenant: str, action_id: str) -> Resolved | None:
-        """What an open action of this tenant read and said; None: there is none by this id."""
+    def served(self, tenant: str, action_id: str) -> OpenAction | None:
+        """The open action of this tenant with this id; None: there is none."""
         action = self._open.get(action_id)
-        return None if action is None or action.tenant != tenant else action.resolved()
+        return None if action is None or action.tenant != tenant else action
 
     def match(
         self,

@@ -18,7 +18,7 @@ class GatewayMetrics:
         self.in_flight = Gauge("nextstate_requests_in_flight", "Requests not yet answered whole.", registry=registry)
         self.first_token_s = Histogram(
             "nextstate_first_token_seconds",
-            "From the arrival of a chat request to its first token.",
+            "From the arrival of a request to its first token.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -36,7 +36,7 @@ class GatewayMetrics:
         )
         self.matches = Counter(
             "nextstate_matches",
-            "Chat requests by how they were matched: opening, reply, branch, ambiguous, unknown_reply.",
+            "Requests by how they were matched: opening, reply, branch, ambiguous, unknown_reply.",
             ["kind"],
             registry=registry,
         )

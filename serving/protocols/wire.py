@@ -13,14 +13,31 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from schemas.prompt import Resolved
+from schemas.events import Message
 from serving.api_errors import ApiError
 from serving.call import Call
 from serving.config import GatewayConfig
 from serving.turn import ChoiceFinished, TextAdded
 
 JsonObject = dict[str, Any]
-Earlier = Callable[[str], Resolved | None]  # by id, what an action of the same tenant read and said, while it is open
+
+
+class EarlierAction(Protocol):
+    """What a request can refer to."""
+
+    @property
+    def action_id(self) -> str:
+        """Its id."""
+
+    @property
+    def reply(self) -> Message:
+        """What it said."""
+
+    def all_messages(self) -> tuple[Message, ...]:
+        """What it had read."""
+
+
+Earlier = Callable[[str], EarlierAction | None]  # by id, an action of the same tenant, while it is open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

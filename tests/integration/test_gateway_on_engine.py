@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
 from schemas.errors import MissingRuntimeError
@@ -111,6 +112,45 @@ async def test_a_conversation_over_a_restart_is_one_conversation_in_the_log(
     assert second.kept_prompt_tokens > 0
     assert whole.prompt_ids == renderer.render(whole.messages, "[]", "{}")
     assert renderer.decode(second.response_ids).startswith(text)
+
+
+async def test_each_protocol_continues_what_another_one_began(kafka: KafkaConfig, engine: Any, tmp_path: Path) -> None:
+    async with gateway(kafka, engine, tmp_path) as client:
+        first = await client.responses.create(
+            model="assistant", input="Name a colour.", max_output_tokens=12, temperature=0
+        )
+    async with gateway(kafka, engine, tmp_path) as client:
+        second = await client.responses.create(
+            model="assistant", input="Why?", previous_response_id=first.id, max_output_tokens=12, temperature=0
+        )
+        said: Any = [
+            QUESTION,
+            {"role": "assistant", "content": first.output_text},
+            {"role": "user", "content": "Why?"},
+            {"role": "assistant", "content": second.output_text},
+            {"role": "user", "content": "Look it up."},
+        ]
+        look_up: Any = {"name": "look_up", "input_schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+        url = str(client.base_url).removesuffix("/v1/")
+        async with AsyncAnthropic(api_key="any", base_url=url, timeout=60, max_retries=0) as other:
+            fields: Any = {"model": "assistant", "max_tokens": 100, "temperature": 0, "tools": [look_up]}
+            third = await other.messages.create(messages=said, tool_choice={"type": "any"}, **fields)
+            [call] = third.content
+            assert call.type == "tool_use"
+            result = {"type": "tool_result", "tool_use_id": call.id, "content": "The sky is blue."}
+            said += [{"role": "assistant", "content": third.content}, {"role": "user", "content": [result]}]
+            async with other.messages.stream(messages=said, stop_sequences=["e"], **fields) as stream:
+                fourth = await stream.get_final_message()
+
+    actions, states = recorded(kafka)
+    assert [action.parent_action_id for action in actions] == [None, *(action.id for action in actions[:-1])]
+    assert {state.action_id for state in states} == {action.id for action in actions[:-1]}
+    assert not any(action.ambiguous for action in actions)
+    assert [call.name for call in actions[2].reply.tool_calls] == ["look_up"]
+    assert (fourth.stop_reason, fourth.stop_sequence) == ("stop_sequence", "e")
+    assert [second.usage and second.usage.output_tokens, fourth.usage.output_tokens] == [
+        len(action.response_ids) for action in (actions[1], actions[3])
+    ]
 
 
 async def test_a_client_that_leaves_mid_stream_stops_real_sglang_and_is_recorded(

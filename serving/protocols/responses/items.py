@@ -11,10 +11,9 @@ from typing import Any
 from schemas.errors import RejectedError
 from schemas.events import Message
 from schemas.messages import normalise_message
-from schemas.prompt import Resolved
 from serving.api_errors import ApiError
 from serving.protocols.reading import Placed, placed_errors, whole_turns
-from serving.protocols.wire import Earlier
+from serving.protocols.wire import Earlier, EarlierAction
 from serving.reply_ids import action_of, reply_id
 
 INSTRUCTIONS = "instructions"  # name of the message that holds them: they are not carried to the next response
@@ -40,7 +39,7 @@ def said_before(response_id: str, earlier: Earlier) -> list[Placed]:
         reason = f"Previous response with id {response_id!r} not found; send the whole conversation as 'input'."
         code = "previous_response_not_found"
         raise ApiError(reason, status=HTTPStatus.NOT_FOUND, param="previous_response_id", code=code)
-    said = (message for message in action.messages if message.name != INSTRUCTIONS)
+    said = (message for message in action.all_messages() if message.name != INSTRUCTIONS)
     return [Placed("previous_response_id", message) for message in (*said, action.reply)]
 
 
@@ -94,7 +93,7 @@ def _referred(item_id: str, earlier: Earlier) -> Message:
     return part
 
 
-def _part(action: Resolved, item_id: str) -> Message | None:
+def _part(action: EarlierAction, item_id: str) -> Message | None:
     """The part of a reply that an item holds."""
     if item_id == message_item_id(action.action_id):
         return Message(role="assistant", content=action.reply.content)
