@@ -55,26 +55,29 @@ def create_app(
         engine_patience_s=config.engine_retry_s,
     )
     chat = Chat(config, ports, routes, served)
-    overview = _Overview(config, ports, routes)
+    endpoints = _endpoints(chat, _Overview(config, ports, routes))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await chat.settle(SETTLE_S)
 
-    endpoints = [
-        *(Route(wire.path, chat.endpoint(wire), methods=["POST"]) for wire in WIRES),
-        Route("/v1/messages/count_tokens", chat.token_counter(read_countable), methods=["POST"]),
-        Route("/v1/models", overview.models),
-        Route("/health", overview.health),
-        Route("/metrics", overview.metrics),
-    ]
     return Starlette(
         routes=endpoints,
         middleware=[Middleware(Measured, metrics=metrics, paths=frozenset(route.path for route in endpoints))],
         exception_handlers=dict.fromkeys((NextstateError, HTTPException, ClientDisconnect, Exception), error_response),
         lifespan=lifespan,
     )
+
+
+def _endpoints(chat: Chat, overview: "_Overview") -> list[Route]:
+    return [
+        *(Route(wire.path, chat.endpoint(wire), methods=["POST"]) for wire in WIRES),
+        Route("/v1/messages/count_tokens", chat.token_counter(read_countable), methods=["POST"]),
+        Route("/v1/models", overview.models),
+        Route("/health", overview.health),
+        Route("/metrics", overview.metrics),
+    ]
 
 
 class _Overview:
