@@ -4,8 +4,6 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schemas.events import Message
 from serving.api_errors import ApiError
@@ -13,52 +11,10 @@ from serving.call import Call
 from serving.config import GatewayConfig
 from serving.protocols.chat_completions.read import read_chat_completion
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-FIELDS = st.sampled_from(
-    [
-        "messages",
-        "model",
-        "n",
-        "stop",
-        "tools",
-        "tool_choice",
-        "response_format",
-        "logit_bias",
-        "stream_options",
-        "seed",
-    ]
-)
-
 
 def read(**fields: Any) -> Call:
     body = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], **fields}
     return read_chat_completion(orjson.dumps(body), GatewayConfig())
-
-
-def outcome(fields: dict[str, Any]) -> Call | ApiError:
-    try:
-        return read(**fields)
-    except ApiError as error:
-        return error
-
-
-@given(st.dictionaries(FIELDS, JSON, max_size=3))
-def test_any_json_is_either_a_call_or_a_sentence_for_the_client(fields: dict[str, Any]) -> None:
-    match outcome(fields):
-        case ApiError() as error:
-            assert error.status == 400
-            assert str(error).endswith(".")
-        case Call() as call:
-            assert call.num_choices >= 1
-
-
-def test_null_means_not_set_in_every_field() -> None:
-    names = ("stream", "n", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "user")
-    assert read(**dict.fromkeys((*names, "logprobs", "response_format", "stream_options"))) == read()
 
 
 def test_content_parts_tool_calls_and_null_content_become_normal_messages() -> None:
