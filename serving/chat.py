@@ -142,7 +142,7 @@ class Chat:
             prompt_ids=prompt_ids,
             template_digest=self._served.renderer.template_digest,
             base_model=self._served.base_model,
-            action_ids=tuple(new_id(self._ports.now_ms()) for _ in range(call.num_choices)),
+            action_ids=(request_id, *(new_id(self._ports.now_ms()) for _ in range(1, call.num_choices))),
         )
         turn = Turn(facts, self._ports, observed)
         self._turns.add(turn)

@@ -16,7 +16,7 @@ from serving.routing import Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFacts:
-    """What is known of a turn before anything is drawn. `action_ids`: one per choice."""
+    """What is known of a turn before anything is drawn. `action_ids`: one per choice; the first is the request's id."""
 
     request_id: str
     tenant: str

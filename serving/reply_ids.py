@@ -1,7 +1,8 @@
 """The ids that clients get for replies and their parts. Each ends in the id of the action that it belongs to.
 
 So whatever a client sends back (a response id, an item, a tool call, the subject of its feedback) leads to the action,
-in every protocol, and nothing needs to be remembered for it.
+in every protocol, and nothing needs to be remembered for it. A request's first action has the request's own id: the id
+of a reply names both, and with them its other choices.
 """
 
 

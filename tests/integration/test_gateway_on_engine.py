@@ -130,10 +130,12 @@ async def test_each_protocol_continues_what_another_one_began(kafka: KafkaConfig
             {"role": "assistant", "content": second.output_text},
             {"role": "user", "content": "Look it up."},
         ]
-        look_up: Any = {"name": "look_up", "input_schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+        schema = {"type": "object", "properties": {"page": {"enum": [1, 2]}}, "required": ["page"]}
+        look_up: Any = {"name": "look_up", "input_schema": schema}
         url = str(client.base_url).removesuffix("/v1/")
         async with AsyncAnthropic(api_key="any", base_url=url, timeout=60, max_retries=0) as other:
-            fields: Any = {"model": "assistant", "max_tokens": 100, "temperature": 0, "tools": [look_up]}
+            fields: Any = {"model": "assistant", "max_tokens": 100, "tools": [look_up]}
+            fields["extra_body"] = {"temperature": 0}  # the SDK has no name for it any more, the API has
             third = await other.messages.create(messages=said, tool_choice={"type": "any"}, **fields)
             [call] = third.content
             assert call.type == "tool_use"

@@ -155,3 +155,4 @@ async def test_session_headers_and_ids_in_the_answer_are_the_same_in_each(path: 
     assert (one.turn_type, two.turn_type) == ("side", "main")
     assert bench.recorder.next_states[-1].ended_reason == "done"
     assert first.json()["id"].endswith(one.id)
+    assert one.id == one.request_id
