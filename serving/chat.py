@@ -21,7 +21,6 @@ from schemas.events import Message, Sampling
 from schemas.identity import new_id
 from serving.admission import SessionHeaders, read_body, route_for, session_headers, tenant_of
 from serving.config import GatewayConfig
-from serving.conversation import Match
 from serving.facts import TurnFacts, next_state_observed
 from serving.http_edge import EventStream, until_disconnected
 from serving.openai_chat import ChatCall, read_chat_call, refuse_media
@@ -31,6 +30,7 @@ from serving.routing import Route, Routes
 from serving.sglang_wire import NUM_RESERVED_TOKENS
 from serving.streaming import first_event, streamed_reply, whole_reply
 from serving.turn import Turn, TurnPorts, TurnRenderer
+from streams.conversation import Match
 from streams.topics import NEXT_STATES
 
 T = TypeVar("T")

@@ -21,7 +21,6 @@ from schemas.errors import NextstateError
 from serving.admission import tenant_of
 from serving.chat import Chat, Served
 from serving.config import GatewayConfig
-from serving.conversation import ConversationIndex
 from serving.drawing import Engine
 from serving.http_edge import Measured, error_response
 from serving.metrics import GatewayMetrics
@@ -29,6 +28,7 @@ from serving.recording import Recorder, Recording
 from serving.routing import Routes
 from serving.shutdown import SETTLE_S
 from serving.turn import TurnPorts
+from streams.conversation import ConversationIndex
 
 
 def create_app(
