@@ -190,9 +190,10 @@ class ConversationIndex:
         self._open.add(open_action(action, base))
         return True
 
-    def __contains__(self, action_id: object) -> bool:
-        """Whether an action is open."""
-        return isinstance(action_id, str) and self._open.get(action_id) is not None
+    def tenant_of(self, action_id: str) -> str | None:
+        """Whose an open action is; None: it is not open here."""
+        action = self._open.get(action_id)
+        return None if action is None else action.tenant
 
     def forget(self, action_id: str) -> None:
         """Take back `add`, for an action that could not be recorded."""
