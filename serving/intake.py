@@ -96,7 +96,8 @@ class Intake:
     def _refuse_others_actions(self, event: Event) -> None:
         """Raises RejectedError for an action of another tenant; the sentence does not say that there is one."""
         for action_id in _named_actions(event):
-            if self._index.tenant_of(action_id) not in {None, event.tenant}:
+            action = self._index.get(action_id)
+            if action is not None and action.tenant != event.tenant:
                 message = f"{event.type} {event.id} names the action {action_id}, which is none of this key's tenant."
                 raise RejectedError(message)
 

@@ -190,10 +190,9 @@ class ConversationIndex:
         self._open.add(open_action(action, base))
         return True
 
-    def tenant_of(self, action_id: str) -> str | None:
-        """Whose an open action is; None: it is not open here."""
-        action = self._open.get(action_id)
-        return None if action is None else action.tenant
+    def get(self, action_id: str) -> OpenAction | None:
+        """An action, if it is open."""
+        return self._open.get(action_id)
 
     def forget(self, action_id: str) -> None:
         """Take back `add`, for an action that could not be recorded."""

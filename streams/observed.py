@@ -55,7 +55,7 @@ def events_of_observed(turn: ObservedTurn, index: ConversationIndex) -> tuple[Ev
 
     Both are to be recorded in this order. The action is added to the index. () where the index has it already.
     """
-    if index.tenant_of(turn.action_id) is not None:
+    if index.get(turn.action_id) is not None:
         return ()
     match = index.match(
         tenant=turn.tenant, session_id=turn.session_id, messages=turn.messages, turn_type=turn.turn_type

@@ -27,6 +27,7 @@ class OpenAction:
     action_id: str
     conversation_id: str
     tenant: str
+    subject: str
     policy: str
     turn: int
     turn_type: TurnType
@@ -86,6 +87,7 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
         action_id=action.id,
         conversation_id=action.conversation_id,
         tenant=action.tenant,
+        subject=action.subject,
         policy=action.policy,
         turn=action.turn,
         turn_type=action.turn_type,
