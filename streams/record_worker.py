@@ -37,6 +37,7 @@ INSTANCE = "recorder"
 BATCH_S = 0.05  # what is told in this time goes to Kafka together
 AT_ONCE = 256  # items
 MAX_SPOOLS = 64  # processes of one program at a time
+_QUIET = {"log_level": "2"}  # librdkafka logs each attempt to connect; a program that we only watch is told once
 _CLOSE_S = 5.0
 _HOUR_S = 3600.0
 
@@ -80,7 +81,7 @@ class Worker:
     """Records items in the background. Safe for several threads. Args: folder: for spools."""
 
     def __init__(self, kafka: KafkaConfig, folder: Path, limits: Limits) -> None:
-        self._kafka = kafka
+        self._kafka = kafka.model_copy(update={"client": {**_QUIET, **kafka.client}})
         self._folder = folder
         self._limits = limits
         self.counts: Counter[str] = Counter()  # kafka, spool: events; dropped, failed: items

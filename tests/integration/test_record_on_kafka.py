@@ -10,6 +10,7 @@ from schemas.origin import UNSCORED
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.record import AgentRecorder
+from streams.record_worker import Limits
 from streams.topics import ACTIONS, BY_NAME, FEEDBACK, NEXT_STATES, SAMPLES
 
 pytestmark = pytest.mark.kafka
@@ -33,7 +34,8 @@ def talk(recorder: AgentRecorder) -> str:
 
 
 async def test_a_foreign_models_turns_become_samples(kafka: KafkaConfig, tmp_path: Path) -> None:
-    with AgentRecorder(kafka, spool_folder=tmp_path) as recorder:
+    patient = Limits(deadline_s=30)  # a broker that has just started takes seconds over its first producer
+    with AgentRecorder(kafka, spool_folder=tmp_path, limits=patient) as recorder:
         last = talk(recorder)
         assert recorder.flush(30)
         assert recorder.counts == {"kafka": 6}

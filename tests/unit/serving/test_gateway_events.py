@@ -1,6 +1,7 @@
 """POST /v1/events: what producers elsewhere say is taken event by event, safe before the answer, and their own only."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -166,3 +167,12 @@ async def test_a_body_that_cannot_be_read_is_refused_whole(body: bytes, content_
 
 async def test_an_empty_batch_is_no_fault() -> None:
     assert (await post(Bench(), [])).json() == {"accepted": 0, "rejected": []}
+
+
+async def test_the_documented_line_is_taken() -> None:
+    readme = (Path(__file__).parents[3] / "schemas" / "README.md").read_text()
+    documented = re.search(r"curl \S+/v1/events -H 'content-type: (\S+)' -d '(.+?)'\n(\{.*\})", readme, re.DOTALL)
+    assert documented is not None
+    content_type, body, answer = documented.groups()
+    response = await post(Bench(), body.encode(), content_type=content_type)
+    assert response.text == answer
