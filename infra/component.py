@@ -62,7 +62,7 @@ def _processors(settings: Settings, heartbeat: Path) -> None:
         settings.kafka,
         make_judge(settings.judge, runtime_home(settings).judge),
         make_extractor(settings.hints),
-        ChatRenderer(Path(str(settings.engine.model_path))),
+        ChatRenderer(Path(str(settings.engine.model_path)), settings.engine.context_length),
         settings.home,
         heartbeat,
     )

@@ -19,7 +19,7 @@ from processors.emit import Emission, reject
 from processors.join import STAGE, join, observe, refuse, skip
 from processors.ports import Renderer
 from processors.turns import Draft, Known, Turn
-from schemas.errors import RejectedError, TokenMismatchError
+from schemas.errors import MalformedEventError, RejectedError, TokenMismatchError
 from schemas.events import ActionTaken, Event, HintExtracted, NextStateObserved, VerdictReached
 from schemas.prompt import Resolved
 from streams.recorded import Recorded
@@ -98,6 +98,10 @@ class _Step:
         self.draft.actions[action.id] = action
 
     def _add_next_state(self, next_state: NextStateObserved) -> None:
+        action = self.draft.action(next_state.action_id)
+        if action is not None and action.tenant != next_state.tenant:
+            message = f"NextStateObserved {next_state.id} follows action {action.id}, which is not its tenant's."
+            raise MalformedEventError(message)
         turn = self.draft.turn_or_new(next_state.action_id, self.record, next_state)
         state, skipped = observe(turn.join, next_state, ambiguous_trains=self.rules.ambiguous_trains)
         is_final = skipped is not None and skipped.reason == "ambiguous"

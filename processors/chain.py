@@ -7,7 +7,7 @@ chain is short, because gateways record a whole prompt every so many turns.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from schemas.errors import TokenMismatchError
+from schemas.errors import MalformedEventError, TokenMismatchError
 from schemas.events import ActionTaken
 from schemas.prompt import Resolved, resolve
 
@@ -23,7 +23,8 @@ def whole_prompt(action: ActionTaken, lookup: Callable[[str], ActionTaken | None
     """What the action read, whole.
 
     Args:    lookup: recorded actions by id.
-    Raises:  TokenMismatchError: a base is shorter than what was kept of it, or the chain leads back to itself.
+    Raises:  TokenMismatchError: a base is shorter than what was kept of it, or the chain leads back to itself;
+             MalformedEventError: a base is another tenant's, whose words are none of this one's business.
     """
     chain = [action]
     while (base_id := chain[-1].base_action_id) is not None:
@@ -33,6 +34,9 @@ def whole_prompt(action: ActionTaken, lookup: Callable[[str], ActionTaken | None
         base = lookup(base_id)
         if base is None:
             return MissingBase(action_id=base_id)
+        if base.tenant != action.tenant:
+            message = f"Action {action.id} builds on {base_id}, which is not its tenant's; a base must be its own."
+            raise MalformedEventError(message)
         chain.append(base)
     prompt = resolve(chain.pop(), None)
     while chain:

@@ -17,7 +17,8 @@ from processors.derive import context_of
 from schemas.errors import MalformedEventError
 from schemas.events import ActionTaken, Event, Message, NextStateObserved, SkipReason, TransitionJoined, TurnSkipped
 from schemas.identity import derived_id
-from schemas.messages import UNMATCHED_ROLES
+from schemas.messages import UNMATCHED_ROLES, says_something
+from schemas.origin import lacks_tokens
 from schemas.prompt import Resolved
 
 STAGE = "join"
@@ -56,7 +57,7 @@ def refuse(action: ActionTaken, *, ambiguous_trains: bool) -> TurnSkipped | None
         return skip(action.id, "side_turn", action)
     if action.ambiguous and not ambiguous_trains:
         return skip(action.id, "ambiguous", action, detail="its request fits several conversations equally well")
-    if not action.response_ids:
+    if not (says_something(action.reply) if lacks_tokens(action) else action.response_ids):
         return skip(action.id, "empty_response", action)
     return None
 

@@ -34,6 +34,15 @@ class Renderer(Protocol):
 
     template_digest: str
     vocab_size: int
+    context_length: int  # tokens that a prompt and its reply may have together
+
+    def turn_ids(
+        self, messages: Sequence[Message], reply: Message, tools: str, template_arguments: str
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids of a prompt, and of a reply that another model wrote to it: as if the policy had drawn its very text.
+
+        Raises:  RejectedError: the policy cannot read it, or cannot have drawn it.
+        """
 
     def teacher_prompt_ids(
         self, messages: tuple[Message, ...], tools: str, template_arguments: str, hint: str

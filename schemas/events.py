@@ -113,6 +113,9 @@ class ActionTaken(Event):
     given, that part of the base stands among those, which is how a conversation is kept whose beginning changed. No
     message that the action is the first to read lies in a tail or before it. Without a base the counts are 0, there is
     no tail and the fields are whole. `schemas.prompt.resolve` undoes it.
+
+    An action that another model served is told in words only: no token ids, no `template_digest`, `logprob_origin`
+    "unscored", `model` the other model's name, `policy` the one that learns from it (`schemas.origin.lacks_tokens`).
     """
 
     type: ClassVar[str] = "nextstate.action.taken.v2"
@@ -132,12 +135,12 @@ class ActionTaken(Event):
     prompt_tail: KeptTail | None = None
     tools: str = "[]"  # canonical JSON of the offered tools
     template_arguments: str = "{}"
-    template_digest: str
+    template_digest: str  # "": no template of ours has shown it
     reply: Message
     model: str
     adapter: str | None = None
     sampling: Sampling
-    response_ids: tuple[int, ...]  # [T]
+    response_ids: tuple[int, ...]  # [T]; () with "unscored": the words only are known
     response_logprobs: tuple[float, ...]  # [T] nats, after temperature, before truncation; [] where unscored
     logprob_origin: str = "engine"  # schemas/origin.py has all
     token_versions: tuple[VersionSpan, ...]  # () where unscored: no version of ours drew them
@@ -270,6 +273,7 @@ SkipReason = Literal[
     "sampler_not_invertible",
     "base_missing",
     "empty_response",
+    "too_long",
     "too_stale",
     "already_trained",
     "rejected",

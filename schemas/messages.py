@@ -1,7 +1,7 @@
 """Messages, normalised: one form for what every agent sends, and a digest that survives how agents resend it.
 
 Clients resend history with small changes: new tool-call ids, `null` for "", parts for plain text, other key orders in
-tool arguments, 1 for 1.0. `digest_message` is blind to exactly those, so that matching (serving/conversation.py) can
+tool arguments, 1 for 1.0. `digest_message` is blind to exactly those, so that matching (streams/conversation.py) can
 compare message by message.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from schemas.errors import RejectedError
-from schemas.events import Media, Message, ToolCall
+from schemas.events import Media, Message, Source, ToolCall
 from schemas.identity import digest_bytes, digest_text
 
 UNMATCHED_ROLES = frozenset({"system", "developer"})  # change from call to call in real agents; never matched on
@@ -143,6 +143,16 @@ def normalise_message(raw: dict[str, Any]) -> Message:
         tool_call_id=tool_call_id if isinstance(tool_call_id, str) else None,
         name=name if isinstance(name, str) else None,
     )
+
+
+def answered_by(reply: Message) -> Source:
+    """Who will answer: the tools that the reply calls, or a person."""
+    return "tool" if reply.tool_calls else "chat"
+
+
+def says_something(reply: Message) -> bool:
+    """Whether a reply holds a word, a call or a picture."""
+    return bool(reply.content.strip() or reply.tool_calls or reply.media)
 
 
 def digest_message(message: Message) -> str:

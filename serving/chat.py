@@ -24,7 +24,6 @@ from serving.admission import SessionHeaders, read_body, route_for, session_head
 from serving.api_errors import ApiError
 from serving.call import Call
 from serving.config import GatewayConfig
-from serving.conversation import Match
 from serving.facts import TurnFacts, next_state_observed
 from serving.http_edge import EventStream, until_disconnected
 from serving.protocols.reading import refuse_media
@@ -33,6 +32,7 @@ from serving.routing import Route, Routes
 from serving.sglang_wire import NUM_RESERVED_TOKENS
 from serving.streaming import finished_choices, first_event, streamed_reply
 from serving.turn import Turn, TurnPorts, TurnRenderer
+from streams.conversation import Match
 from streams.topics import NEXT_STATES
 
 T = TypeVar("T")

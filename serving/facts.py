@@ -5,13 +5,14 @@ Pure: consumes what the gateway knows of a turn (`TurnFacts`) and what was drawn
 
 from dataclasses import dataclass, replace
 
-from schemas.events import ActionTaken, FinishReason, Message, NextStateObserved, Sampling, Source, VersionSpan
+from schemas.events import ActionTaken, FinishReason, Message, NextStateObserved, Sampling, VersionSpan
 from schemas.identity import digest_text, new_id
+from schemas.messages import answered_by
 from schemas.prompt import delta
 from serving.admission import SessionHeaders
 from serving.call import Call
-from serving.conversation import Match
 from serving.routing import Route
+from streams.conversation import Match, next_state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +45,8 @@ def next_state_observed(
     match: Match, *, request_id: str, tenant: str, subject: str, now_ms: int
 ) -> NextStateObserved | None:
     """What a request says about the action it follows; None where it follows none or says nothing new."""
-    if match.parent_action_id is None or not match.new_messages:
-        return None
-    return NextStateObserved(
-        id=new_id(now_ms),
-        time_ms=now_ms,
-        policy=match.parent_policy,
-        conversation_id=match.conversation_id,
-        tenant=tenant,
-        subject=subject,
-        source="tool" if any(message.role == "tool" for message in match.new_messages) else "chat",
-        action_id=match.parent_action_id,
-        messages=match.new_messages,
-        ambiguous=match.ambiguous,
-        request_id=request_id,
+    return next_state_of(
+        match, event_id=new_id(now_ms), time_ms=now_ms, tenant=tenant, subject=subject, request_id=request_id
     )
 
 
@@ -73,7 +62,7 @@ def action_taken(facts: TurnFacts, sibling: int, drawn: Drawn, now_ms: int) -> A
         conversation_id=match.conversation_id,
         tenant=facts.tenant,
         subject=call.subject,
-        source=_source(drawn.reply),
+        source=answered_by(drawn.reply),
         turn=match.turn,
         turn_type=facts.session.turn_type,
         request_id=facts.request_id,
@@ -121,8 +110,3 @@ def session_ended(action: ActionTaken) -> NextStateObserved:
         ended_reason="done",
         request_id=action.request_id,
     )
-
-
-def _source(reply: Message) -> Source:
-    """Who will answer: the tools that the reply calls, or a person."""
-    return "tool" if reply.tool_calls else "chat"

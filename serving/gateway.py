@@ -1,6 +1,7 @@
 """`create_app`: the door in front of the policy, in several protocols; everything that passes it is recorded.
 
 Dataflow:  POST to a protocol's endpoint (serving/protocols) ──► serving/chat.py ──► ActionTaken, NextStateObserved
+           POST /v1/events ──► serving/intake.py ──► whatever producers elsewhere say
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
@@ -21,9 +22,9 @@ from schemas.errors import NextstateError
 from serving.admission import tenant_of
 from serving.chat import Chat, Served
 from serving.config import GatewayConfig
-from serving.conversation import ConversationIndex
 from serving.drawing import Engine
 from serving.http_edge import Measured, error_response
+from serving.intake import Intake
 from serving.metrics import GatewayMetrics
 from serving.protocols import WIRES
 from serving.protocols.messages.read import read_countable
@@ -31,6 +32,7 @@ from serving.recording import Recorder, Recording
 from serving.routing import Routes
 from serving.shutdown import SETTLE_S
 from serving.turn import TurnPorts
+from streams.conversation import ConversationIndex
 
 
 def create_app(
@@ -55,7 +57,7 @@ def create_app(
         engine_patience_s=config.engine_retry_s,
     )
     chat = Chat(config, ports, routes, served)
-    endpoints = _endpoints(chat, _Overview(config, ports, routes))
+    endpoints = _endpoints(chat, Intake(config, ports.recording, index), _Overview(config, ports, routes))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -70,10 +72,11 @@ def create_app(
     )
 
 
-def _endpoints(chat: Chat, overview: "_Overview") -> list[Route]:
+def _endpoints(chat: Chat, intake: Intake, overview: "_Overview") -> list[Route]:
     return [
         *(Route(wire.path, chat.endpoint(wire), methods=["POST"]) for wire in WIRES),
         Route("/v1/messages/count_tokens", chat.token_counter(read_countable), methods=["POST"]),
+        Route("/v1/events", intake.events, methods=["POST"]),
         Route("/v1/models", overview.models),
         Route("/health", overview.health),
         Route("/metrics", overview.metrics),

@@ -23,7 +23,6 @@ from schemas.errors import MissingRuntimeError, RetryableError
 from schemas.events import ActionTaken, Event, NextStateObserved, PolicyLoaded
 from serving.chat import Served
 from serving.config import EngineConfig, GatewayConfig
-from serving.conversation import ConversationIndex
 from serving.engine import SGLangEngine
 from serving.gateway import create_app
 from serving.lifetime import beat, run_until_stopped
@@ -32,6 +31,7 @@ from serving.routing import Routes, follow_reloads
 from serving.shutdown import FLUSH_S, GRACE_S
 from streams.config import KafkaConfig
 from streams.consumer import read_all
+from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
 from streams.recorder import Recorder
 from streams.spool import Spool

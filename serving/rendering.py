@@ -5,6 +5,7 @@ are first rewritten to plain ones (serving/templates/hermes_tools.jinja): tools 
 results into text. The model's own template still has the last word on what a message looks like in tokens.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -28,16 +29,18 @@ _TOOLS_TEMPLATE = Path(__file__).parent / "templates" / "hermes_tools.jinja"
 class ChatRenderer:
     """One policy's chat template and tokenizer.
 
-    Args:    model_path: a Hugging Face model folder.
+    Args:    model_path: a Hugging Face model folder; context_length: tokens that a prompt and its reply may have
+             together; a turn that another model served is measured by it.
     Raises:  SettingsError: the folder lacks a tokenizer, a chat template or its configuration.
     """
 
     tool_call_open = TOOL_CALL_OPEN
 
-    def __init__(self, model_path: Path) -> None:
+    def __init__(self, model_path: Path, context_length: int = sys.maxsize) -> None:
         self._template = read_chat_template(model_path)
         self._tokenizer = _read_tokenizer(model_path)
         self.vocab_size = vocab_size(model_path)
+        self.context_length = context_length
         self._special = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
         tools_template = _TOOLS_TEMPLATE.read_text()
         self._tools: Any = template_environment().from_string(tools_template).module

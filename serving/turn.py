@@ -19,13 +19,13 @@ from typing import Protocol
 
 from schemas.errors import NextstateError
 from schemas.events import ActionTaken
-from serving.conversation import ConversationIndex
 from serving.drawing import Drawing, Engine, NewTokens
 from serving.engine import GenerateRequest
 from serving.facts import TurnFacts, action_taken, sampling_of, session_ended, whole_action
 from serving.metrics import GatewayMetrics
 from serving.recording import Recording
 from serving.reply_text import ReplyParser
+from streams.conversation import ConversationIndex
 from streams.topics import ACTIONS, NEXT_STATES
 
 _LOGGER = logging.getLogger(__name__)

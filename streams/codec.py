@@ -89,7 +89,7 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
     if event_type not in READABLE:
         message = f"Event type {event_type!r} is unknown; this release knows versions up to those in schemas/json."
         raise UnknownEventError(message)
-    event_id, time_ms = _text(attributes, "ce_id"), _time_ms(event_type, _text(attributes, "ce_time"))
+    event_id, time_ms = _text(attributes, "ce_id"), read_time(event_type, _text(attributes, "ce_time"))
     if attributes.get("content-type") == ARROW_CONTENT_TYPE:
         event: Event = decode_batch(value)[0]
         if event.id != event_id or event_type != event.type:
@@ -98,7 +98,7 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
         return event
     loaded = _loads(event_type, value)
     loaded["id"], loaded["time_ms"] = event_id, time_ms
-    return _event(event_type, loaded)
+    return read_event(event_type, loaded)
 
 
 def decode_batch(value: bytes) -> tuple[BatchSealed, pa.Table]:
@@ -107,14 +107,19 @@ def decode_batch(value: bytes) -> tuple[BatchSealed, pa.Table]:
     Raises:  MalformedEventError, TokenMismatchError: as `decode`.
     """
     metadata, table = read_batch(value)
-    event = _event(BatchSealed.type, _loads(BatchSealed.type, metadata))
+    event = read_event(BatchSealed.type, _loads(BatchSealed.type, metadata))
     if not isinstance(event, BatchSealed) or table.column("sample_id").to_pylist() != list(event.sample_ids):
         message = f"{BatchSealed.type} {event.id} does not hold the samples that it names."
         raise MalformedEventError(message)
     return event, table
 
 
-def _event(event_type: str, value: dict[str, Any]) -> Event:
+def read_event(event_type: str, value: dict[str, Any]) -> Event:
+    """The event that a value with its id and time holds; an older version comes back as today's.
+
+    Args:    event_type: one of `READABLE`.
+    Raises:  MalformedEventError, TokenMismatchError: as `decode`.
+    """
     try:
         written: Event = msgspec.convert(value, READABLE[event_type], strict=True)
     except msgspec.ValidationError as error:
@@ -214,11 +219,15 @@ def _rfc3339(event: Event) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _time_ms(event_type: str, text: str) -> int:
+def read_time(event_type: str, text: str) -> int:
+    """A time as CloudEvents write it, in ms since the epoch.
+
+    Raises:  MalformedEventError: it is none, or has no zone.
+    """
     try:
         return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
     except (ValueError, TypeError) as error:  # TypeError: a time without zone
         message = (
-            f"{event_type} has the header ce_time {text!r}; write RFC 3339 with a zone, e.g. 2026-01-31T12:00:00Z."
+            f"{event_type} has the time {text!r} (ce_time); write RFC 3339 with a zone, e.g. 2026-01-31T12:00:00Z."
         )
         raise MalformedEventError(message) from error

@@ -26,6 +26,10 @@ _LOGGER = logging.getLogger(__name__)
 _FRAME = struct.Struct(">II")  # length in bytes, crc32 of them
 
 
+class SpoolTakenError(FatalError):
+    """Another process has this spool."""
+
+
 class Spool:
     """Records wait here in order. `open` first; one process at a time."""
 
@@ -54,7 +58,7 @@ class Spool:
     def open(self) -> None:
         """Take the file and find what an earlier process has left in it.
 
-        Raises:  FatalError: another process has it, or it cannot be written.
+        Raises:  SpoolTakenError; FatalError: it cannot be written.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +71,7 @@ class Spool:
         except BlockingIOError as error:
             self.close()
             message = f"Another process writes the spool {self._path}; give each gateway its own."
-            raise FatalError(message) from error
+            raise SpoolTakenError(message) from error
         except OSError as error:
             self.close()
             message = f"The spool {self._path} cannot be written: {error.strerror}; {_fix(error)}."

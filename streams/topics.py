@@ -119,6 +119,7 @@ TOPICS: tuple[Topic, ...] = (
     RUNS,
     ERASURES,
 )
+FROM_OUTSIDE = (ACTIONS, NEXT_STATES, FEEDBACK, OUTCOMES)  # what producers that are not ours may write
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 # A checkpoint is in two topics: the compacted one repeats the other, which is the history.
 TOPIC_OF: dict[type[e.Event], Topic] = {

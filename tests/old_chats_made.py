@@ -4,30 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from processor_world import LetterRenderer
-
 from infra.imports.turns import Target
 from schemas.events import Message
 from streams.formats.old_chats import OldConversation, Place, Said
 
 ROLES = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
 TARGET = Target(policy="assistant", context_length=10_000)
-
-
-class LetterTokens:
-    """One token per letter, the role's name included; what follows a turn begins with the turn's tokens."""
-
-    template_digest = "letters"
-
-    def turn_ids(
-        self,
-        messages: Sequence[Message],
-        reply: Message,
-        tools: str,
-        template_arguments: str,
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        render = LetterRenderer().render
-        return render(messages), render((reply,))
 
 
 def said(text: str, time_ms: int | None = None) -> Said:

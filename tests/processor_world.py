@@ -29,9 +29,15 @@ class LetterRenderer:
 
     template_digest = "letters"
     vocab_size = 0x110000
+    context_length = 10_000
 
     def render(self, messages: Sequence[Message]) -> tuple[int, ...]:
         return tuple(ord(letter) for message in messages for letter in f"{message.role}:{message.content}\n")
+
+    def turn_ids(
+        self, messages: Sequence[Message], reply: Message, tools: str, template_arguments: str
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return self.render(messages), self.render((reply,))
 
     def teacher_prompt_ids(
         self, messages: tuple[Message, ...], tools: str, template_arguments: str, hint: str

@@ -47,7 +47,7 @@ def show_rejudge(
             selection,
             policy=asked.policy,
             assessors=assessors,
-            renderer=ChatRenderer(model_folder(asked, report)),
+            renderer=ChatRenderer(model_folder(asked, report), asked.engine.context_length),
             config=asked.processors,
         )
         asyncio.run(write_branch(branch, found, run_configured(asked)))

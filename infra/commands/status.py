@@ -94,6 +94,7 @@ def _serving_version(query: LogQuery, policy: str) -> int:
 
 def _draw(facts: Facts) -> None:
     click.echo(f"gateway {facts['gateway_url']}, engine {facts['engine_url']}, logs in {facts['home']}/logs")
+    click.echo(f"Kafka {facts['bootstrap_servers']}{_prefix(facts['topic_prefix'])}")
     table = Table("component", "state", "process", "starts", box=None, padding=(0, 2, 0, 0))
     for name, component in facts["components"].items():
         color = "green" if component["state"] == "healthy" else "red"
@@ -112,6 +113,10 @@ def _draw(facts: Facts) -> None:
     if (archive := facts["archive"]) is not None:
         age = "not complete yet" if archive["age_s"] is None else f"complete up to {archive['age_s']:.0f} s ago"
         click.echo(f"archive: {archive['records']:,} records, {archive['bytes'] / 2**20:.1f} MiB, {age}")
+
+
+def _prefix(prefix: str) -> str:
+    return f", topics begin with {prefix}" if prefix else ""
 
 
 def _listed(numbers: dict[str, int]) -> str:

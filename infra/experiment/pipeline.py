@@ -28,10 +28,10 @@ from processors.turn_stage import TurnStage
 from schemas.events import CheckpointPublished, PolicyLoaded
 from serving.chat import Served
 from serving.config import GatewayConfig
-from serving.conversation import ConversationIndex
 from serving.gateway import create_app
 from serving.rendering import ChatRenderer
 from serving.routing import Routes
+from streams.conversation import ConversationIndex
 from streams.erasures import Erasures
 from streams.memory import MemoryLog, MemoryTable
 from streams.recorded import Recorded

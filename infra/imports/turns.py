@@ -23,10 +23,10 @@ from typing import Protocol, TypedDict
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import ActionTaken, Event, FinishReason, Message, NextStateObserved, Sampling, Source
 from schemas.identity import derived_id
-from schemas.messages import UNMATCHED_ROLES, digest_message
+from schemas.messages import UNMATCHED_ROLES, answered_by, digest_message, says_something
 from schemas.origin import UNSCORED
 from schemas.prompt import Resolved, delta
-from serving.conversation import FULL_PROMPT_EVERY_TURNS
+from streams.conversation import FULL_PROMPT_EVERY_TURNS
 from streams.formats.old_chats import OldConversation, Said
 
 STAGE = "import"
@@ -69,7 +69,7 @@ def events_of(
     Args:    file_time_ms: when the file was written; known: ids of events that are in the log.
     Raises:  RejectedError: from here on the conversation cannot be read by the policy; what came before it can.
     """
-    said = tuple(one for one in old.said if one.message.role != "assistant" or _says_something(one.message))
+    said = tuple(one for one in old.said if one.message.role != "assistant" or says_something(one.message))
     return _Telling(replace(old, said=said), target, tokens, file_time_ms, known).events()
 
 
@@ -128,7 +128,7 @@ class _Telling:
             id=action_id,
             time_ms=self.times_ms[place],
             **self._whose(),
-            source=self.target.source or ("tool" if one.message.tool_calls else "chat"),
+            source=self.target.source or answered_by(one.message),
             turn=turn,
             request_id="",
             parent_action_id=parent_id,
@@ -201,10 +201,6 @@ def _times(said: Sequence[Said], file_time_ms: int) -> list[int]:
         last_ms = max(last_ms + 1, one.time_ms or 0)
         times_ms.append(last_ms)
     return times_ms
-
-
-def _says_something(reply: Message) -> bool:
-    return bool(reply.content.strip() or reply.tool_calls or reply.media)
 
 
 def _answers(said: Sequence[Said], place: int) -> bool:

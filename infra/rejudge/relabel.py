@@ -3,13 +3,15 @@
 The new policy has a version line of its own, which starts at the frozen base. None of its versions drew the recorded
 tokens: those were drawn by versions of another policy, whose log-probs the engine reported. So the log-probs stay, and
 an objective's ratio against them is right; their origin names who drew them; and the version of every token is 0, the
-only one that both lines have in common, and the one from which the trainer counts how old they are.
+only one that both lines have in common, and the one from which the trainer counts how old they are. What nobody scored
+stays so: it was no version's of the other policy either.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 
 from schemas.events import ActionTaken, Event, VersionSpan
+from schemas.origin import UNSCORED
 from streams.codec import encode
 from streams.config import KafkaConfig
 from streams.recorded import Recorded, record_of
@@ -25,6 +27,8 @@ def for_policy(records: Iterable[Recorded], policy: str) -> list[Recorded]:
 
 def drawn_by(action: ActionTaken) -> str:
     """The origin of an action's log-probs, seen from another policy."""
+    if action.logprob_origin == UNSCORED:
+        return UNSCORED
     versions = sorted({span.version for span in action.token_versions})
     return f"{action.logprob_origin}:{action.policy}@{','.join(map(str, versions))}"
 

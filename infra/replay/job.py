@@ -38,7 +38,7 @@ def replay_log(
         raise RejectedError(f"--out {out} is not an empty folder: name a new one.")
     taken, history = read_recorded(read, selection, settings.processors.max_open_age_s)
     tell(f"Replaying {len(taken.action_ids)} actions of {len(taken.conversations)} conversations")
-    renderer = ChatRenderer(model_folder(settings, tell))
+    renderer = ChatRenderer(model_folder(settings, tell), settings.engine.context_length)
     assessors = assessors_of(settings) if is_fresh else None
     written: list[Recorded] = []
     keep = written.append if out is not None else _drop

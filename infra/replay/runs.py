@@ -8,6 +8,7 @@ import orjson
 from infra.replay.slice import Read, Slice
 from infra.settings import Settings
 from schemas.events import ActionTaken, RunConfigured
+from schemas.origin import lacks_tokens
 from streams.topics import RUNS
 
 
@@ -20,7 +21,7 @@ def notes_on_runs(read: Read, taken: Slice, settings: Settings) -> tuple[str, ..
 def note_on_template(taken: Slice, template_digest: str) -> tuple[str, ...]:
     """A sentence where actions were rendered by another chat template than today's model has."""
     actions = [record.event for record in taken.inputs if isinstance(record.event, ActionTaken)]
-    num_others = sum(action.template_digest != template_digest for action in actions)
+    num_others = sum(action.template_digest != template_digest for action in actions if not lacks_tokens(action))
     note = (
         f"{num_others} actions were rendered by another chat template than {template_digest}: their hints cannot be "
         "rendered; set engine.model_path to the model that served them."

@@ -81,7 +81,7 @@ WITH sample AS (
     GROUP BY episode
 ), acted AS (
     -- The oldest version that drew one of its tokens; without tokens, the adapter's; without adapter, the base: 0.
-    -- What an import brought was drawn by none.
+    -- What an import brought, or another model served, was drawn by none.
     SELECT *, CASE WHEN logprob_origin != 'unscored' THEN coalesce(
         list_min(list_transform(token_versions, lambda span: span.version)),
         try_cast(nullif(regexp_extract(adapter, '@([0-9]+)$', 1), '') AS BIGINT),
@@ -93,7 +93,8 @@ WITH sample AS (
 SELECT
     acted.policy, acted.version, acted.event_id AS action_id, acted.conversation_id, acted.turn, acted.time,
     acted.tenant, acted.subject, acted.source, acted.episode_id, acted.group_id, acted.step, acted.turn_type,
-    len(acted.response_ids) AS response_tokens,
+    CASE WHEN acted.logprob_origin != 'unscored' OR acted.response_ids != [] THEN len(acted.response_ids) END
+        AS response_tokens,
     coalesce(said(after_tail(acted.messages, acted.messages_tail)), said(words.context)) AS question,
     concat_ws(chr(10), nullif(acted.reply.content, ''), nullif(array_to_string(list_transform(
         acted.reply.tool_calls, lambda call: call.name || '(' || call.arguments || ')'

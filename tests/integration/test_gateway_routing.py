@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from schemas.events import PolicyLoaded
-from serving.conversation import ConversationIndex
 from serving.gateway_process import recorded_events, restore
 from serving.routing import Routes, follow_reloads
 from streams.config import KafkaConfig
+from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
 from streams.topics import RELOADS
 

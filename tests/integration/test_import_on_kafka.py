@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from old_chats_made import TARGET, LetterTokens, write_chats
-from processor_world import BAD, GOOD, HINTED, UNRELATED
+from old_chats_made import TARGET, write_chats
+from processor_world import BAD, GOOD, HINTED, UNRELATED, LetterRenderer
 from tiny_llama import save_tiny_llama
 
 from infra.imports.job import WRITTEN, Chats, Import, Tally, import_files, known_ids
@@ -31,7 +31,7 @@ ASCII_LETTERS = 128
 
 
 def load(kafka: KafkaConfig, path: Path) -> Tally:
-    job = Import(known_ids(read_all(kafka, WRITTEN)), TARGET, LetterTokens())
+    job = Import(known_ids(read_all(kafka, WRITTEN)), TARGET, LetterRenderer())
     return asyncio.run(import_files(kafka, job, [Chats(path=path, kind="openai")], print))
 
 

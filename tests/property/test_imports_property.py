@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from old_chats_made import TARGET, LetterTokens, talk
+from old_chats_made import TARGET, talk
+from processor_world import LetterRenderer
 
 from infra.imports.turns import events_of
 from processors.chain import MissingBase, whole_prompt
@@ -35,7 +36,7 @@ def imported(files: list[OldConversation], log: dict[str, Event] | None = None, 
     """The log after an import that was broken off behind `most` events."""
     log = dict(log or {})
     for old in files:
-        for event in events_of(old, TARGET, LetterTokens(), file_time_ms=1, known=log.keys()):
+        for event in events_of(old, TARGET, LetterRenderer(), file_time_ms=1, known=log.keys()):
             if most == 0:
                 return log
             assert event.id not in log
@@ -62,7 +63,7 @@ def test_what_was_broken_off_and_started_again_is_whole(files: list[OldConversat
     for action in actions.values():
         resolved = whole_prompt(action, actions.get)
         assert not isinstance(resolved, MissingBase)
-        assert (resolved.prompt_ids, resolved.response_ids) == LetterTokens().turn_ids(
+        assert (resolved.prompt_ids, resolved.response_ids) == LetterRenderer().turn_ids(
             resolved.messages, action.reply, "[]", "{}"
         )
 

@@ -45,7 +45,7 @@ if __name__ == "__main__":
         settings.kafka,
         FreeJudge(),
         FreeExtractor(),
-        ChatRenderer(Path(str(settings.engine.model_path))),
+        ChatRenderer(Path(str(settings.engine.model_path)), settings.engine.context_length),
         settings.home,
         Path(sys.argv[2]),
     )

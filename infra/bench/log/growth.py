@@ -26,12 +26,12 @@ from schemas.events import ActionTaken, Event, Message, NextStateObserved, Trans
 from schemas.prompt import Resolved, delta, resolve
 from serving.chat import Served
 from serving.config import GatewayConfig
-from serving.conversation import FULL_PROMPT_EVERY_TURNS, ConversationIndex
 from serving.engine import EngineChunk, GenerateRequest
 from serving.gateway import create_app
 from serving.rendering import ChatRenderer
 from serving.routing import Routes
 from streams.codec import encode
+from streams.conversation import FULL_PROMPT_EVERY_TURNS, ConversationIndex
 from streams.memory import MemoryLog, MemoryTable
 from streams.stamp import Stamper
 from streams.topics import ACTIONS, NEXT_STATES, TOPIC_OF, TRANSITIONS

@@ -36,8 +36,8 @@ def talk(world: World, conversation: str, replies: Sequence[str | None], **field
         world.wait(1)
         world.log.append(taken)
         if reply is not None:
-            policy = taken.policy
-            world.log.append(next_state(taken.id, reply, conversation_id=conversation, policy=policy))
+            whose = {"policy": taken.policy, "tenant": taken.tenant}
+            world.log.append(next_state(taken.id, reply, conversation_id=conversation, **whose))
 
 
 def reader(records: Iterable[Recorded]) -> Read:

@@ -9,6 +9,8 @@ from processors.build import build, check_vocabulary, not_invertible
 from processors.credit import reward_of, waits_for_outcome
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import HintExtracted, Sampling, VerdictReached
+from schemas.origin import UNSCORED
+from schemas.validate import validate
 
 ACTION = action()
 PROMPT = resolved(ACTION, (user("hello"),))
@@ -107,3 +109,48 @@ def test_only_turns_of_episodes_and_groups_wait_for_an_outcome():
 
 def test_zero_and_abstention_reward_nothing():
     assert [reward_of(verdict(score)) for score in (1, 0, -1, None)] == [1.0, None, -1.0, None]
+
+
+OBSERVED = replace(
+    ACTION,
+    logprob_origin=UNSCORED,
+    template_digest="",
+    prompt_ids=(),
+    response_ids=(),
+    response_logprobs=(),
+    token_versions=(),
+    sampling=Sampling(temperature=0.0, top_p=0.5),
+)
+
+
+class ShortRenderer(LetterRenderer):
+    context_length = 20
+
+
+class SmallRenderer(LetterRenderer):
+    vocab_size = 10
+
+
+def observed(renderer=None, hints=("be kind",)):
+    return build(OBSERVED, resolved(OBSERVED, (user("hello"),)), verdict(1), hint(*hints), renderer or LetterRenderer())
+
+
+def test_what_another_model_served_becomes_the_policys_tokens_without_a_log_prob():
+    sample = observed()
+    assert "".join(map(chr, sample.prompt_ids)) == "user:hello\n"
+    assert "".join(map(chr, sample.response_ids)) == "assistant:hi\n"
+    assert (sample.response_logprobs, sample.token_versions, sample.logprob_origin) == ((), (), UNSCORED)
+    assert sample.temperature == 1.0, "the policy did not draw it at the other model's temperature"
+    assert "".join(map(chr, sample.teacher_prompt_ids[0])) == "user:hello (be kind)\n"
+    validate(sample)
+
+
+def test_what_another_model_served_may_be_too_long_for_the_policy():
+    skip = observed(ShortRenderer())
+    assert (skip.reason, skip.stage) == ("too_long", "build")
+    assert skip.detail == "prompt and reply have 24 tokens, the context holds 20"
+
+
+def test_tokens_that_are_made_are_in_the_vocabulary():
+    with pytest.raises(TokenMismatchError, match="vocabulary has 10 tokens"):
+        observed(SmallRenderer())

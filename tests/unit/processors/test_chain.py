@@ -1,10 +1,12 @@
 """Prompts that were recorded as deltas come back whole, or name what is missing."""
 
+from dataclasses import replace
+
 import pytest
 from processor_world import action, resolved, user
 
 from processors.chain import MissingBase, whole_prompt
-from schemas.errors import TokenMismatchError
+from schemas.errors import MalformedEventError, TokenMismatchError
 
 
 def conversation(num_turns):
@@ -44,3 +46,9 @@ def test_a_base_that_is_shorter_than_what_was_kept_of_it_is_refused():
     actions["a-0"] = action("a-0", messages=(user("q"),), reply="a")
     with pytest.raises(TokenMismatchError, match="keeps more"):
         whole_prompt(actions["a-1"], actions.get)
+
+
+def test_a_prompt_is_never_built_on_another_tenants_words():
+    actions, _ = conversation(2)
+    with pytest.raises(MalformedEventError, match="not its tenant's"):
+        whole_prompt(replace(actions["a-1"], tenant="other"), actions.get)

@@ -71,6 +71,14 @@ async def test_an_action_that_cannot_train_is_skipped_once_and_never_judged():
     assert world.judge.asked == []
 
 
+async def test_another_tenant_has_no_say_in_a_turn():
+    world = await settled(action(), next_state(id="n-other", tenant="other", text=HINTED), next_state())
+    (rejection,) = world.log.events(REJECTIONS)
+    assert "not its tenant's" in rejection.reason
+    (sample,) = world.log.events(SAMPLES)
+    assert (sample.reward, reasons(world)) == (1.0, [])
+
+
 async def test_ended_is_a_skip_and_a_later_reply_still_makes_a_sample():
     world = await settled(action(), ended())
     assert reasons(world) == ["no_next_state"]

@@ -17,10 +17,10 @@ from schemas.events import ActionTaken, Event, FinishReason, Message, NextStateO
 from schemas.messages import canonical_json
 from serving.chat import Served
 from serving.config import GatewayConfig
-from serving.conversation import ConversationIndex
 from serving.engine import EngineChunk, GenerateRequest
 from serving.gateway import create_app
 from serving.routing import Routes
+from streams.conversation import ConversationIndex
 from streams.topics import Topic
 
 CONTEXT_LENGTH = 500

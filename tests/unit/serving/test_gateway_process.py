@@ -19,10 +19,10 @@ from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.events import Event
 from serving import gateway_process, shutdown
 from serving.config import EngineConfig, GatewayConfig
-from serving.conversation import ConversationIndex
 from serving.gateway_process import Memory, run_gateway, serve
 from serving.routing import Routes
 from streams.config import KafkaConfig
+from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
 from streams.recorder import Recorder
 from streams.spool import Spool

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from old_chats_made import TARGET, LetterTokens, write_chats
-from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, World
+from old_chats_made import TARGET, write_chats
+from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, LetterRenderer, World
 from tiny_llama import save_tiny_llama
 
 from infra.imports.job import Chats, Import
@@ -29,7 +29,7 @@ TALKS = [
 
 def load(world: World, path: Path) -> Import:
     known = {event.id for topic in (ACTIONS, NEXT_STATES) for event in world.log.events(topic)}
-    job = Import(known, TARGET, LetterTokens())
+    job = Import(known, TARGET, LetterRenderer())
     for _, event in job.events(Chats(path=path, kind="openai")):
         world.log.append(event)
     return job

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from old_chats_made import TARGET, LetterTokens, said, talk
+from old_chats_made import TARGET, said, talk
+from processor_world import LetterRenderer
 
 from infra.imports.turns import Target, events_of
 from processors.chain import MissingBase, whole_prompt
@@ -20,7 +21,7 @@ TALK = ("s:Be kind.", "u:hello", "a:hi", "u:louder", "a:HI", "u:thanks")
 
 
 def events(old: OldConversation, target: Target = TARGET, known: Container[str] = ()) -> list[Event]:
-    return list(events_of(old, target, LetterTokens(), file_time_ms=FILE_MS, known=known))
+    return list(events_of(old, target, LetterRenderer(), file_time_ms=FILE_MS, known=known))
 
 
 def actions(found: Iterable[Event]) -> list[ActionTaken]:
@@ -148,7 +149,7 @@ def test_without_any_time_it_is_that_of_the_file() -> None:
 
 def test_a_turn_that_the_context_cannot_hold_ends_the_conversation_there() -> None:
     target = replace(TARGET, context_length=40)  # the first turn has 40 letters
-    read = events_of(talk(*TALK), target, LetterTokens(), file_time_ms=FILE_MS, known=())
+    read = events_of(talk(*TALK), target, LetterRenderer(), file_time_ms=FILE_MS, known=())
     assert isinstance(next(read), ActionTaken)
     assert isinstance(next(read), NextStateObserved)
     with pytest.raises(RejectedError, match=r"From message 5 on .* 65 tokens, but the policy's context holds 40"):

@@ -27,6 +27,7 @@ class OpenAction:
     action_id: str
     conversation_id: str
     tenant: str
+    subject: str
     policy: str
     turn: int
     turn_type: TurnType
@@ -86,6 +87,7 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
         action_id=action.id,
         conversation_id=action.conversation_id,
         tenant=action.tenant,
+        subject=action.subject,
         policy=action.policy,
         turn=action.turn,
         turn_type=action.turn_type,
@@ -151,15 +153,21 @@ class OpenActions:
         while self._num_bytes > self._max_bytes and len(self._by_id) > 1:
             self._drop_oldest()
 
+    def drop(self, action_id: str) -> None:
+        """Forget an action, if it is open; one that builds on it keeps it for itself."""
+        action = self._by_id.pop(action_id, None)
+        if action is None:
+            return
+        self._num_bytes -= action.num_bytes
+        key = (action.tenant, action.reply_digest)
+        self._by_reply[key].pop(action_id)
+        if not self._by_reply[key]:
+            del self._by_reply[key]
+
     def drop_older_than(self, now_ms: int) -> None:
         """Forget what is past the age limit."""
         while self._by_id and next(iter(self._by_id.values())).time_ms < now_ms - self._max_age_ms:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        action = self._by_id.pop(next(iter(self._by_id)))
-        self._num_bytes -= action.num_bytes
-        key = (action.tenant, action.reply_digest)
-        self._by_reply[key].pop(action.action_id)
-        if not self._by_reply[key]:
-            del self._by_reply[key]
+        self.drop(next(iter(self._by_id)))

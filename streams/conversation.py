@@ -3,7 +3,8 @@
 Agents resend their history with every request and change it as they like, so the request's last assistant message is
 looked up by its digest among the actions that were served, and the overlap of what each had read decides between
 several. Owns the open actions of all tenants, in memory, bounded in bytes and age; the log can rebuild it (`restore`).
-Consumes normalised messages, produces a `Match`; nothing here waits, records or reads a clock of its own.
+Consumes normalised messages, produces a `Match`; nothing here waits, records or reads a clock of its own. Everybody who
+hears of conversations uses it: the gateway of its own requests, streams/observed.py of what other models served.
 
 Decisions that the data cannot make:
 * A request without an assistant message opens a new conversation, each time: a retried opening and two people who open
@@ -21,14 +22,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
-from schemas.events import ActionTaken, Message, NextStateObserved, TurnType
+from schemas.events import ActionTaken, Message, NextStateObserved, Source, TurnType
 from schemas.identity import digest_text, new_id
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved
-from serving.config import GatewayConfig
-from serving.open_actions import OpenAction, OpenActions, open_action
+from streams.open_actions import OpenAction, OpenActions, open_action
 
 FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
 # The largest age of a chain bounds how long a reader must remember: processors forget after processors.max_open_age_s.
@@ -63,6 +63,53 @@ class Match:
         return "branch" if self.branch else "reply"
 
 
+def next_state_of(
+    match: Match,
+    *,
+    event_id: str,
+    time_ms: int,
+    tenant: str,
+    subject: str,
+    request_id: str = "",
+    source: Source | None = None,
+) -> NextStateObserved | None:
+    """What a request says about the action it follows; None where it follows none or says nothing new.
+
+    Args:    source: None: as the words say, a tool's or a person's.
+    """
+    if match.parent_action_id is None or not match.new_messages:
+        return None
+    return NextStateObserved(
+        id=event_id,
+        time_ms=time_ms,
+        policy=match.parent_policy,
+        conversation_id=match.conversation_id,
+        tenant=tenant,
+        subject=subject,
+        source=source or ("tool" if any(message.role == "tool" for message in match.new_messages) else "chat"),
+        action_id=match.parent_action_id,
+        messages=match.new_messages,
+        ambiguous=match.ambiguous,
+        request_id=request_id,
+    )
+
+
+class Bounds(Protocol):
+    """How much an index keeps, as settings say it (`serving.config.GatewayConfig`)."""
+
+    @property
+    def max_open_bytes(self) -> int:
+        """Memory for actions that may still be answered."""
+
+    @property
+    def max_open_age_s(self) -> float:
+        """An older action is no longer matched."""
+
+    @property
+    def max_chain_age_s(self) -> float:
+        """A prompt is stored whole where the whole one that it would build on is older."""
+
+
 class ConversationIndex:
     """Open actions by what they replied, per tenant.
 
@@ -87,12 +134,12 @@ class ConversationIndex:
         self._next_id = next_id
 
     @classmethod
-    def of(cls, config: GatewayConfig, now_ms: Callable[[], int]) -> Self:
-        """An empty one with a gateway's bounds."""
+    def of(cls, bounds: Bounds, now_ms: Callable[[], int]) -> Self:
+        """An empty one with these bounds."""
         return cls(
-            max_bytes=config.max_open_bytes,
-            max_age_ms=int(config.max_open_age_s * 1000),
-            max_chain_age_ms=int(config.max_chain_age_s * 1000),
+            max_bytes=bounds.max_open_bytes,
+            max_age_ms=int(bounds.max_open_age_s * 1000),
+            max_chain_age_ms=int(bounds.max_chain_age_s * 1000),
             now_ms=now_ms,
         )
 
@@ -157,6 +204,14 @@ class ConversationIndex:
             return False
         self._open.add(open_action(action, base))
         return True
+
+    def get(self, action_id: str) -> OpenAction | None:
+        """An action, if it is open."""
+        return self._open.get(action_id)
+
+    def forget(self, action_id: str) -> None:
+        """Take back `add`, for an action that could not be recorded."""
+        self._open.drop(action_id)
 
     def restore(self, actions: Iterable[ActionTaken], next_states: Iterable[NextStateObserved]) -> int:
         """Rebuild from recorded events, in any order and with duplicates; returns how many actions are open.

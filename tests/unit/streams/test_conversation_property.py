@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.serving.test_conversation import Served, assistant, normalised, system, user
+from tests.unit.streams.test_conversation import Served, assistant, normalised, system, user
 
 turns = st.tuples(st.integers(0, 4), st.sampled_from(["whole", "cut", "new system prompt", "repeated context"]))
 

@@ -1,0 +1,67 @@
+"""`read_cloudevent`: an event in CloudEvents' JSON form, as producers send it over HTTP.
+
+The same attributes and the same value as on Kafka (streams/codec.py), in one JSON object: `data` is what the JSON
+Schema of its type describes. Consumes parsed JSON, produces events of the topics that producers may write.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from schemas.errors import MalformedEventError, UnknownEventError
+from schemas.events import Event
+from schemas.upcast import READABLE
+from streams.codec import read_event, read_time
+from streams.topics import FROM_OUTSIDE
+
+ACCEPTED = frozenset(  # the newest version of each type, and all before it
+    name
+    for name in READABLE
+    for topic in FROM_OUTSIDE
+    for event in topic.types
+    if name.rpartition(".v")[0] == event.type.rpartition(".v")[0]
+)
+_Named = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Envelope(msgspec.Struct):
+    """CloudEvents 1.0, and what we need of it. Extension attributes are ignored."""
+
+    specversion: Literal["1.0"]
+    id: _Named
+    source: _Named
+    type: _Named
+    time: _Named  # optional in CloudEvents; without it, the same event sent again would be another
+    data: dict[str, Any]
+    subject: str | None = None
+
+
+def read_cloudevent(raw: object, tenant: str) -> Event:
+    """The event, as `tenant` says it.
+
+    Args:    raw: parsed JSON; tenant: becomes the event's where it names none.
+    Raises:  MalformedEventError: it is no CloudEvent, does not fit its schema, has no key, or names another tenant;
+             UnknownEventError: a type that producers do not write; TokenMismatchError: lengths that differ.
+    """
+    try:
+        envelope = msgspec.convert(raw, _Envelope, strict=True)
+    except msgspec.ValidationError as error:
+        message = f"It is not a CloudEvent 1.0 of ours in JSON: {error}."
+        raise MalformedEventError(message) from error
+    if envelope.type not in ACCEPTED:
+        message = f"Type {envelope.type!r} is none that producers write; these are: {', '.join(sorted(ACCEPTED))}."
+        raise UnknownEventError(message)
+    about = {"tenant": tenant} if envelope.subject is None else {"tenant": tenant, "subject": envelope.subject}
+    own = {"id": envelope.id, "time_ms": read_time(envelope.type, envelope.time)}
+    event = read_event(envelope.type, {**about, **envelope.data, **own})
+    if event.tenant != tenant:
+        message = f"{event.type} {event.id} is of tenant {event.tenant!r}, but the key is {tenant!r}'s; leave it out."
+        raise MalformedEventError(message)
+    _refuse_without_key(event)
+    return event
+
+
+def _refuse_without_key(event: Event) -> None:
+    if not (event.conversation_id or event.episode_id):
+        message = f"{event.type} {event.id} names no conversation_id; say which conversation it belongs to."
+        raise MalformedEventError(message)

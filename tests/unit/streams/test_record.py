@@ -1,0 +1,255 @@
+"""The recorder SDK: what programs say becomes events, and nothing that goes wrong reaches them."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
+from streams.conversation import ConversationIndex
+from streams.record import AgentRecorder, Conversation
+from streams.record_worker import Limits
+from streams.spool import Spool
+
+NOBODY = "127.0.0.1:1"  # nothing listens there
+HELLO = {"role": "user", "content": "hello"}
+LOUDER = {"role": "user", "content": "louder"}
+HI = {"role": "assistant", "content": "hi"}
+
+
+class Heard:
+    """A recorder whose items are read here instead of in its thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recorder = AgentRecorder(NOBODY, spool_folder=folder, subject="ada")
+        self.items: list[Any] = []
+        self.recorder._worker.put = self.items.append  # type: ignore[method-assign]
+        self.index = ConversationIndex(
+            max_bytes=10**9, max_age_ms=10**15, max_chain_age_ms=10**15, now_ms=lambda: 10**13
+        )
+
+    def events(self) -> list[Event]:
+        found = [event for item in self.items for event in item.events(self.index)]
+        self.items.clear()
+        return found
+
+    def action(self) -> ActionTaken:
+        *_, action = self.events()
+        assert isinstance(action, ActionTaken)
+        return action
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[Heard]:
+    heard = Heard(tmp_path)
+    yield heard
+    heard.recorder.close()
+
+
+def completion(message: dict[str, Any], **own: Any) -> dict[str, Any]:
+    return {"id": "c", "model": "gpt-x", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **own}
+
+
+def test_an_answer_is_told_with_what_followed_the_one_before(heard: Heard) -> None:
+    first = heard.recorder.record([HELLO], "hi", model="gpt-x")
+    second = heard.recorder.record([HELLO, HI, LOUDER], HI)
+    action, state, other = heard.events()
+    assert (action.id, other.id) == (first, second)
+    assert isinstance(state, NextStateObserved)
+    assert (state.action_id, state.messages[0].content) == (first, "louder")
+    assert {event.subject for event in (action, state, other)} == {"ada"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["hi", HI, {"content": "hi"}, completion(HI), SimpleNamespace(model_dump=lambda: completion(HI))],
+)
+def test_a_reply_is_read_in_each_form_that_programs_have(heard: Heard, reply: object) -> None:
+    heard.recorder.record([SimpleNamespace(model_dump=lambda: HELLO)], reply)
+    action = heard.action()
+    assert (action.reply.content, action.finish_reason) == ("hi", "stop")
+    assert action.messages[0].content == "hello"
+
+
+def test_tools_calls_and_results_are_kept(heard: Heard) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    calls = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "42"}
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    heard.recorder.record([HELLO], completion(calls), request={"tools": tools, "temperature": 0})
+    heard.recorder.record([HELLO, calls, result], "42")
+    action, state, _ = heard.events()
+    assert isinstance(action, ActionTaken)
+    assert (action.finish_reason, action.source, action.model) == ("stop", "tool", "gpt-x")
+    assert '"look"' in action.tools
+    assert action.sampling.temperature == 0
+    assert state.source == "tool"
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_an_observed_function_is_itself_and_its_calls_are_recorded(heard: Heard, by_name: bool) -> None:
+    @heard.recorder.observe(model="gpt-y")
+    def ask(prefix: str, messages: list[Any], *, temperature: float = 1.0) -> str:
+        """Asks."""
+        messages.append(HI)  # as many a program does
+        return f"{prefix}!"
+
+    messages = [HELLO]
+    reply = ask("hi", messages=messages, temperature=0.5) if by_name else ask("hi", messages)
+    assert (reply, ask.__name__, ask.__doc__) == ("hi!", "ask", "Asks.")
+    action = heard.action()
+    assert [message.content for message in action.messages] == ["hello"], "as it was before the call"
+    assert (action.model, action.reply.content) == ("gpt-y", "hi!")
+
+
+async def test_an_async_function_and_a_method_are_observed_too(heard: Heard) -> None:
+    class Agent:
+        @heard.recorder.observe
+        async def ask(self, prompt: list[Any]) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return completion(HI)
+
+    assert (await Agent().ask([HELLO]))["id"] == "c"
+    assert heard.action().model == "gpt-x"
+
+
+def test_an_error_of_the_program_stays_its_own_and_is_no_turn(heard: Heard) -> None:
+    @heard.recorder.observe
+    def fails(messages: list[Any]) -> str:
+        raise KeyError("its own")
+
+    with pytest.raises(KeyError, match="its own"):
+        fails([HELLO])
+    assert heard.items == []
+
+
+def test_a_conversation_names_its_turns_and_knows_its_last_answer(heard: Heard) -> None:
+    with heard.recorder.conversation("ticket-7", subject="bob") as talk:
+        heard.recorder.record([HELLO], "hi")
+        talk.next_state({"role": "user", "content": "thanks"})
+        talk.feedback(thumb=1, comment="Good.")
+    heard.recorder.record([HELLO], "hi")
+    action, state, feedback, outside = heard.events()
+    assert isinstance(state, NextStateObserved)
+    assert isinstance(feedback, FeedbackGiven)
+    assert state.action_id == feedback.action_id == action.id == talk.last_action_id
+    assert {event.subject for event in (action, state, feedback)} == {"bob"}
+    assert action.conversation_id == state.conversation_id != outside.conversation_id
+    assert feedback.thumb == 1
+
+
+async def test_tasks_have_conversations_of_their_own(heard: Heard) -> None:
+    async def talk(name: str) -> Conversation:
+        async with heard.recorder.conversation(name) as own:
+            await asyncio.sleep(0)
+            heard.recorder.record([HELLO], "hi")
+            await asyncio.sleep(0)
+        return own
+
+    one, other = await asyncio.gather(talk("one"), talk("other"))
+    events = {event.id: event.conversation_id for event in heard.events()}
+    assert one.last_action_id != other.last_action_id
+    assert len(set(events.values())) == 2
+
+
+def test_what_ends_or_exits_is_said(heard: Heard) -> None:
+    action_id = heard.recorder.record([HELLO], "hi")
+    heard.recorder.next_state(action_id)
+    heard.recorder.next_state(action_id, exit_code=1)
+    _, done, failed = heard.events()
+    assert isinstance(done, NextStateObserved)
+    assert isinstance(failed, NextStateObserved)
+    assert (done.kind, done.ended_reason) == ("ended", "done")
+    assert (failed.kind, failed.exit_code, failed.source) == ("messages", 1, "tool")
+
+
+def test_the_programs_own_name_of_an_answer_counts_once(heard: Heard) -> None:
+    ids = [heard.recorder.record([HELLO], "hi", own_id="run-1/3") for _ in range(2)]
+    assert len(set(ids)) == 1
+    assert len(heard.events()) == 1
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[AgentRecorder]:
+    with AgentRecorder(NOBODY, spool_folder=tmp_path, limits=Limits(max_queued=3, deadline_s=0.1)) as recorder:
+        yield recorder
+
+
+def test_whatever_a_program_gives_it_goes_on_and_hears_of_it_once(
+    recorder: AgentRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode() -> Any:
+        raise ValueError("inside")
+
+    odd: list[Callable[[], object]] = [
+        lambda: recorder.record(5, "hi"),  # type: ignore[arg-type]
+        lambda: recorder.record([HELLO], object()),
+        lambda: recorder.record([{"role": "elf"}], SimpleNamespace(model_dump=explode)),
+        lambda: recorder.observe(lambda messages: "hi")("no list"),
+        lambda: recorder.feedback("nobody", thumb=1),
+    ]
+    with caplog.at_level(logging.WARNING, "nextstate.recorder"):
+        for do in odd:
+            do()
+            assert recorder.flush()
+    assert recorder.counts == {"failed": len(odd)}
+    assert len(caplog.records) == 1
+
+
+def test_a_full_queue_drops_and_never_waits(recorder: AgentRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder._worker, "_start", lambda: None)  # nobody takes what is put
+    for _ in range(5):
+        recorder.record([HELLO], "hi")
+    assert recorder.counts == {"dropped": 2}
+
+
+def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path) -> None:
+    with AgentRecorder(NOBODY, spool_folder=tmp_path, limits=Limits(deadline_s=0.1)) as recorder:
+        start = time.perf_counter()
+        for number in range(100):
+            recorder.record([HELLO], f"hi {number}")
+        took_s = time.perf_counter() - start
+        assert recorder.flush(60)
+        assert recorder.counts == {"spool": 100}
+    assert took_s < 0.1  # 10 us each here, beside the start of a thread
+    with Spool(tmp_path / "recorder-0", 10**9) as spool:
+        assert len(list(spool.replay())) == 100
+
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from streams.record import AgentRecorder
+from streams.record_worker import Limits
+
+recorder = AgentRecorder("127.0.0.1:1", spool_folder=Path(sys.argv[1]), limits=Limits(deadline_s=0.1))
+recorder.record([{"role": "user", "content": "parent"}], "hi")
+recorder.flush(30)
+if os.fork() == 0:
+    recorder.record([{"role": "user", "content": "child"}], "hi")
+    recorder.close(30)
+    os._exit(0)
+os.wait()
+recorder.record([{"role": "user", "content": "parent's last word"}], "hi")
+"""
+
+
+def test_what_is_told_last_is_recorded_and_a_child_records_its_own(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."}
+    )
+    kept = {}
+    for name in ("recorder-0", "recorder-1"):
+        with Spool(tmp_path / name, 10**9) as spool:
+            kept[name] = b"".join(record for _, record in spool.replay())
+    assert b"parent's last word" in kept["recorder-0"]
+    assert b"child" in kept["recorder-1"]
+    assert b"child" not in kept["recorder-0"]
