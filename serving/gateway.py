@@ -2,6 +2,7 @@
 
 Dataflow:  POST /v1/chat/completions ──► serving/chat.py ──► ActionTaken, NextStateObserved
            POST /v1/events ──► serving/intake.py ──► whatever producers elsewhere say
+           POST /v1/traces, /v1/logs ──► serving/otlp/ ──► ActionTaken, NextStateObserved, of models served elsewhere
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
@@ -26,6 +27,7 @@ from serving.drawing import Engine
 from serving.http_edge import Measured, error_response
 from serving.intake import Intake
 from serving.metrics import GatewayMetrics
+from serving.otlp.receiver import OtlpReceiver
 from serving.recording import Recorder, Recording
 from serving.routing import Routes
 from serving.shutdown import SETTLE_S
@@ -55,6 +57,7 @@ def create_app(
         engine_patience_s=config.engine_retry_s,
     )
     chat = Chat(config, ports, routes, served)
+    otlp = OtlpReceiver(config, ports.recording, index, routes, metrics)
     overview = _Overview(config, ports, routes)
 
     @asynccontextmanager
@@ -63,17 +66,23 @@ def create_app(
         await chat.settle(SETTLE_S)
 
     return Starlette(
-        routes=[
-            Route("/v1/chat/completions", chat.completions, methods=["POST"]),
-            Route("/v1/events", Intake(config, ports.recording, index).events, methods=["POST"]),
-            Route("/v1/models", overview.models),
-            Route("/health", overview.health),
-            Route("/metrics", overview.metrics),
-        ],
+        routes=_endpoints(chat, Intake(config, ports.recording, index), otlp, overview),
         middleware=[Middleware(Measured, metrics=metrics)],
         exception_handlers=dict.fromkeys((NextstateError, HTTPException, ClientDisconnect, Exception), error_response),
         lifespan=lifespan,
     )
+
+
+def _endpoints(chat: Chat, intake: Intake, otlp: OtlpReceiver, overview: "_Overview") -> list[Route]:
+    return [
+        Route("/v1/chat/completions", chat.completions, methods=["POST"]),
+        Route("/v1/events", intake.events, methods=["POST"]),
+        Route("/v1/traces", otlp.traces, methods=["POST"]),
+        Route("/v1/logs", otlp.logs, methods=["POST"]),
+        Route("/v1/models", overview.models),
+        Route("/health", overview.health),
+        Route("/metrics", overview.metrics),
+    ]
 
 
 class _Overview:

@@ -18,7 +18,7 @@ from serving.openai_errors import ApiError, as_api_error
 
 _LOGGER = logging.getLogger(__name__)
 KNOWN_PATHS = frozenset(
-    {"/v1/chat/completions", "/v1/events", "/v1/models", "/health", "/metrics"}
+    {"/v1/chat/completions", "/v1/events", "/v1/traces", "/v1/logs", "/v1/models", "/health", "/metrics"}
 )  # others would grow the metric
 
 
