@@ -17,6 +17,7 @@ class GatewayConfig(BaseModel):
     port: int = Field(default=8400, ge=1, le=65535)  # port to listen on
     api_keys: dict[str, str] = Field(default_factory=dict, repr=False)  # key -> tenant; empty: all are "default"
     max_body_bytes: PositiveInt = 8 * 1024 * 1024  # a longer request is refused before it is read whole
+    max_otlp_bytes: PositiveInt = 64 * 1024 * 1024  # the same of a batch of OpenTelemetry's, unpacked
     max_choices: PositiveInt = 8  # largest `n` of one request
     # Used when the client sends none. 1.0 is the policy itself and OpenAI's default, but small models ramble at it.
     default_temperature: float = Field(default=0.7, ge=0)

@@ -2,6 +2,7 @@
 
 Dataflow:  POST to a protocol's endpoint (serving/protocols) ──► serving/chat.py ──► ActionTaken, NextStateObserved
            POST /v1/events ──► serving/intake.py ──► whatever producers elsewhere say
+           POST /v1/traces, /v1/logs ──► serving/otlp/ ──► ActionTaken, NextStateObserved, of models served elsewhere
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
@@ -26,6 +27,7 @@ from serving.drawing import Engine
 from serving.http_edge import Measured, error_response
 from serving.intake import Intake
 from serving.metrics import GatewayMetrics
+from serving.otlp.receiver import OtlpReceiver
 from serving.protocols import WIRES
 from serving.protocols.messages.read import read_countable
 from serving.recording import Recorder, Recording
@@ -57,7 +59,9 @@ def create_app(
         engine_patience_s=config.engine_retry_s,
     )
     chat = Chat(config, ports, routes, served)
-    endpoints = _endpoints(chat, Intake(config, ports.recording, index), _Overview(config, ports, routes))
+    intake = Intake(config, ports.recording, index)
+    otlp = OtlpReceiver(config, ports.recording, index, routes, metrics)
+    endpoints = _endpoints(chat, intake, otlp, _Overview(config, ports, routes))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -72,11 +76,13 @@ def create_app(
     )
 
 
-def _endpoints(chat: Chat, intake: Intake, overview: "_Overview") -> list[Route]:
+def _endpoints(chat: Chat, intake: Intake, otlp: OtlpReceiver, overview: "_Overview") -> list[Route]:
     return [
         *(Route(wire.path, chat.endpoint(wire), methods=["POST"]) for wire in WIRES),
         Route("/v1/messages/count_tokens", chat.token_counter(read_countable), methods=["POST"]),
         Route("/v1/events", intake.events, methods=["POST"]),
+        Route("/v1/traces", otlp.traces, methods=["POST"]),
+        Route("/v1/logs", otlp.logs, methods=["POST"]),
         Route("/v1/models", overview.models),
         Route("/health", overview.health),
         Route("/metrics", overview.metrics),

@@ -40,6 +40,9 @@ class GatewayMetrics:
             ["kind"],
             registry=registry,
         )
+        self.otlp_spans = Counter(
+            "nextstate_otlp_spans", "OpenTelemetry's spans by what became of them.", ["outcome"], registry=registry
+        )
         self.actions = Counter("nextstate_actions", "Actions by how they finished.", ["finish"], registry=registry)
         self.spooled_bytes = Gauge("nextstate_spooled_bytes", "Bytes waiting on disk for Kafka.", registry=registry)
         self.open_actions = Gauge("nextstate_open_actions", "Actions that can still be answered.", registry=registry)

@@ -142,11 +142,13 @@ class MemoryRecorder:
 class Bench:
     """A gateway on fakes, and a client that talks to it without a network."""
 
-    def __init__(self, script: Sequence[Sequence[Step]] = (), **settings: Any) -> None:
+    def __init__(
+        self, script: Sequence[Sequence[Step]] = (), policies: Sequence[str] = ("assistant",), **settings: Any
+    ) -> None:
         self.config = GatewayConfig(**{"engine_retry_s": 0.5, **settings})
         self.engine = ScriptedEngine(script=[list(steps) for steps in script])
         self.recorder = MemoryRecorder()
-        self.routes = Routes("assistant")
+        self.routes = Routes(*policies)
         self.time_ms = 1_000_000
         self.index = ConversationIndex(max_bytes=10**9, max_age_ms=10**9, max_chain_age_ms=10**9, now_ms=self.now_ms)
         self.app: Starlette = create_app(

@@ -1,0 +1,159 @@
+"""`turn_of`: a span as the observed turn that it tells of, or why it tells none.
+
+Pure: consumes spans of one tenant, produces turns for `streams.observed`. Whose turn it is stands on the span, or on
+the process that tells it (OTEL_RESOURCE_ATTRIBUTES):
+
+    conversation   gen_ai.conversation.id, session.id, traceloop.association.properties.session_id
+    subject        user.id, enduser.id, traceloop.association.properties.user_id, or the request's `user`
+    policy         nextstate.policy; without it the gateway's first
+    turn type      nextstate.turn_type: main or side
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from schemas.errors import RejectedError
+from schemas.events import FinishReason, Message, Sampling, TurnType
+from schemas.messages import canonical_json, normalise_message, says_something
+from serving.otlp.model_call import SWITCH_CONTENT_ON, ChatMessage, ModelCall, SpanRefusedError
+from serving.otlp.spans import Span, texts
+from serving.otlp.spellings.registry import call_of, is_model_call
+from streams.observed import ObservedTurn, observed_id
+
+_SESSION = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
+_SUBJECT = (
+    "user.id",
+    "enduser.id",
+    "traceloop.association.properties.user_id",
+    "gen_ai.user",
+    "llm.user",
+)
+_POLICY, _TURN_TYPE = ("nextstate.policy",), ("nextstate.turn_type",)
+_HIDDEN = "__REDACTED__"  # what OpenInference writes for a text that it must not tell
+_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
+_NS_PER_MS = 1_000_000
+_FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "error",
+    "error": "error",
+}
+
+Passed = Literal["foreign", "failed"]  # no turn, and nothing is wrong with that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What became of one span: a turn, or a span that is passed over or refused."""
+
+    span: Span
+    told: ObservedTurn | Passed | SpanRefusedError
+
+
+def read_spans(spans: Sequence[Span], tenant: str, policies: Sequence[str]) -> list[Told]:
+    """What each span tells, in the same order. Args: policies: those that can learn, the default first."""
+    return [Told(span=span, told=_read(span, tenant, policies)) for span in spans]
+
+
+def _read(span: Span, tenant: str, policies: Sequence[str]) -> ObservedTurn | Passed | SpanRefusedError:
+    if not is_model_call(span):
+        return "foreign"
+    try:
+        call = call_of(span)
+        if span.failed and not call.choices:
+            return "failed"
+        return turn_of(span, call, tenant, policies)
+    except SpanRefusedError as error:
+        return "failed" if span.failed and error.reason == "no_content" else error
+    except RejectedError as error:
+        return SpanRefusedError("unreadable", str(error))
+
+
+def turn_of(span: Span, call: ModelCall, tenant: str, policies: Sequence[str]) -> ObservedTurn:
+    """The turn that a call was. Of several choices the first counts.
+
+    Raises:  SpanRefusedError: no id, no such policy, or no words; RejectedError: messages that are none.
+    """
+    if not span.trace_id.strip("0") or not span.span_id.strip("0"):
+        raise SpanRefusedError("no_id", "it has no trace and span id, so it could not be told apart when sent again")
+    messages = tuple(map(normalise_message, call.messages))
+    reply = _reply(call.choices)
+    if reply is None or not messages:
+        missing = "reply" if messages else "prompt"
+        raise SpanRefusedError("no_content", f"it has no {missing}; {SWITCH_CONTENT_ON}")
+    if any(message.content == _HIDDEN for message in (*messages, reply)):
+        raise SpanRefusedError("no_content", f"its words are hidden; {SWITCH_CONTENT_ON}")
+    user = call.parameters.get("user")
+    return ObservedTurn(
+        action_id=observed_id(tenant, span.trace_id, span.span_id),
+        time_ms=span.end_ns // _NS_PER_MS,
+        tenant=tenant,
+        policy=_policy(span, policies),
+        subject=next(texts(span, _SUBJECT), user if isinstance(user, str) else ""),
+        session_id=next(texts(span, _SESSION), None),
+        turn_type=_turn_type(span),
+        messages=messages,
+        reply=reply,
+        tools=canonical_json(call.tools),
+        model=call.model or "unknown",
+        sampling=sampling_of(call.parameters),
+        finish_reason=_finish_reason(span, call, reply),
+    )
+
+
+def _reply(choices: Sequence[ChatMessage]) -> Message | None:
+    if not choices:
+        return None
+    reply = normalise_message({**choices[0], "role": "assistant"})
+    return reply if says_something(reply) else None
+
+
+def _policy(span: Span, policies: Sequence[str]) -> str:
+    named = next(texts(span, _POLICY), policies[0])
+    if named not in policies:
+        message = f"nextstate.policy names {named[:80]!r}; this gateway has {', '.join(policies)}"
+        raise SpanRefusedError("unknown_policy", message)
+    return named
+
+
+def _turn_type(span: Span) -> TurnType:
+    return "side" if next(texts(span, _TURN_TYPE), "main") == "side" else "main"
+
+
+def _finish_reason(span: Span, call: ModelCall, reply: Message) -> FinishReason:
+    if span.failed:
+        return "aborted"  # it broke off while it answered
+    usual: FinishReason = "tool_calls" if reply.tool_calls else "stop"
+    return _FINISH_REASONS.get(call.finish_reason.lower(), usual)
+
+
+def sampling_of(parameters: Mapping[str, object]) -> Sampling:
+    """How the other model drew, as far as it is said. What is no number where one belongs is left out."""
+    stop = parameters.get("stop")
+    stop = [stop] if isinstance(stop, str) else stop
+    fields: dict[str, Any] = {
+        **{name: _number(parameters.get(name)) for name in _NUMBERS},
+        **{name: _whole_number(parameters.get(name)) for name in ("top_k", "max_tokens", "seed")},
+        "stop": tuple(one for one in stop if isinstance(one, str)) if isinstance(stop, list) else None,
+    }
+    return Sampling(**{name: value for name, value in fields.items() if value is not None})
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _whole_number(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and abs(number) < 2**63 else None
