@@ -12,7 +12,7 @@ Such a turn stays open until its outcome is joined to it, or until it is forgott
 from collections.abc import Iterable
 
 from schemas.events import Event, FeedbackGiven, VerdictReached
-from schemas.thumb import thumb_of
+from schemas.feedback import thumb_of
 
 
 def waits_for_outcome(turn: Event) -> bool:

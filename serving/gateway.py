@@ -1,6 +1,7 @@
 """`create_app`: the OpenAI-compatible door in front of the policy; everything that passes it is recorded.
 
 Dataflow:  POST /v1/chat/completions ──► serving/chat.py ──► ActionTaken, NextStateObserved
+           POST /v1/feedback ──► serving/feedback.py ──► FeedbackGiven
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
@@ -23,6 +24,7 @@ from serving.chat import Chat, Served
 from serving.config import GatewayConfig
 from serving.conversation import ConversationIndex
 from serving.drawing import Engine
+from serving.feedback import Feedback
 from serving.http_edge import Measured, error_response
 from serving.metrics import GatewayMetrics
 from serving.recording import Recorder, Recording
@@ -63,6 +65,7 @@ def create_app(
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat.completions, methods=["POST"]),
+            Route("/v1/feedback", Feedback(config, ports).give, methods=["POST"]),
             Route("/v1/models", overview.models),
             Route("/health", overview.health),
             Route("/metrics", overview.metrics),

@@ -17,7 +17,9 @@ from serving.metrics import GatewayMetrics
 from serving.openai_errors import ApiError, as_api_error
 
 _LOGGER = logging.getLogger(__name__)
-KNOWN_PATHS = frozenset({"/v1/chat/completions", "/v1/models", "/health", "/metrics"})  # others would grow the metric
+KNOWN_PATHS = frozenset(  # others would grow the metric
+    {"/v1/chat/completions", "/v1/feedback", "/v1/models", "/health", "/metrics"}
+)
 
 
 class Measured:
