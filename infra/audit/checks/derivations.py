@@ -100,7 +100,7 @@ def _hint(event: e.HintExtracted, log: LogIndex) -> Iterator[Recipe]:
 
 
 def _sample(event: e.SampleBuilt, log: LogIndex) -> Iterator[Recipe]:
-    others = [log.of(e.TransitionJoined).get(event.transition_id)]
+    others: list[Fact[Any] | None] = [log.of(e.TransitionJoined).get(event.transition_id)]
     if event.verdict_id:  # nobody judged a turn that nothing followed but a thumb
         others += (log.of(e.VerdictReached).get(event.verdict_id), log.of(e.HintExtracted).get(event.hint_id))
     if event.feedback_id is not None:
