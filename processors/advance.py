@@ -5,14 +5,17 @@ complete is emitted: a transition, a sample, or a skip. So every action ends as 
 used at all also has a rejection that names its place. Applying a record twice changes nothing: a crash between emitting
 and remembering may make us do it.
 
-Consumes ActionTaken, NextStateObserved, VerdictReached, HintExtracted; produces TransitionJoined, SampleBuilt,
-TurnSkipped, EventRejected. Pure: reads what is known, returns a draft.
+A thumb counts until the turn is a sample. It waits for what follows the action, as the verdict does, and then stands in
+the verdict's place (build.py); a thumb that comes later stays in the log without effect, for no action trains twice.
+
+Consumes ActionTaken, NextStateObserved, FeedbackGiven, VerdictReached, HintExtracted; produces TransitionJoined,
+SampleBuilt, TurnSkipped, EventRejected. Pure: reads what is known, returns a draft.
 """
 
 import logging
 from dataclasses import dataclass, replace
 
-from processors.build import build, check_vocabulary
+from processors.build import UNREWARDED, build, build_ended, check_vocabulary
 from processors.chain import MissingBase, whole_prompt
 from processors.credit import waits_for_outcome
 from processors.emit import Emission, reject
@@ -20,7 +23,16 @@ from processors.join import STAGE, join, observe, refuse, skip
 from processors.ports import Renderer
 from processors.turns import Draft, Known, Turn
 from schemas.errors import MalformedEventError, RejectedError, TokenMismatchError
-from schemas.events import ActionTaken, Event, HintExtracted, NextStateObserved, VerdictReached
+from schemas.events import (
+    ActionTaken,
+    Event,
+    FeedbackGiven,
+    HintExtracted,
+    NextStateObserved,
+    SampleBuilt,
+    TurnSkipped,
+    VerdictReached,
+)
 from schemas.prompt import Resolved
 from streams.recorded import Recorded
 from streams.topics import ACTIONS
@@ -67,10 +79,26 @@ class _Step:
         match self.record.event:
             case ActionTaken() as action:
                 self._add_action(action)
-            case NextStateObserved() as next_state:
-                self._add_next_state(next_state)
-            case VerdictReached() | HintExtracted() as assessment:
-                self._add_assessment(assessment)
+            case NextStateObserved() | FeedbackGiven() | VerdictReached() | HintExtracted() as said:
+                if not self._is_decided(said.action_id):
+                    self._add_said(said)
+
+    def _add_said(self, said: NextStateObserved | FeedbackGiven | VerdictReached | HintExtracted) -> None:
+        match said:
+            case NextStateObserved():
+                self._add_next_state(said)
+            case FeedbackGiven():
+                self._add_feedback(said)
+            case _:
+                self._add_assessment(said)
+
+    def _is_decided(self, action_id: str) -> bool:
+        """Whether a turn is still to become the sample that was decided on before a crash; does that where it can."""
+        turn = self.draft.turn(action_id)
+        if turn is not None and turn.decided:
+            self._advance(action_id)
+            turn = self.draft.turn(action_id)
+        return turn is not None and turn.decided
 
     def _emit(self, event: Event) -> None:
         self.draft.emissions.append(Emission(event=event, cause=self.record))
@@ -111,6 +139,11 @@ class _Step:
             self._emit(skipped)
         self._advance(next_state.action_id)
 
+    def _add_feedback(self, feedback: FeedbackGiven) -> None:
+        turn = self.draft.turn_or_new(feedback.action_id, self.record, feedback)
+        self.draft.turns[feedback.action_id] = turn if turn.settled else turn.with_feedback(feedback)
+        self._advance(feedback.action_id)
+
     def _add_assessment(self, assessment: VerdictReached | HintExtracted) -> None:
         turn = self.draft.turn_or_new(assessment.action_id, self.record, assessment)
         other = turn.hint if isinstance(assessment, VerdictReached) else turn.verdict
@@ -128,7 +161,7 @@ class _Step:
         turn, action = self.draft.turn(action_id), self.draft.action(action_id)
         if turn is None or action is None or turn.action_offset is None or turn.settled:
             return
-        if not (turn.join.held or (turn.verdict and turn.hint)):
+        if not (turn.join.held or (turn.verdict and turn.hint) or (turn.join.ended and turn.thumbs)):
             return
         try:
             prompt = whole_prompt(action, self.draft.action)
@@ -144,13 +177,27 @@ class _Step:
 
     def _complete(self, action: ActionTaken, prompt: Resolved, turn: Turn) -> Turn:
         state, transitions = join(action, prompt, turn.join)
-        turn = replace(turn, join=state, missing_base_id=None)
+        joined = replace(turn, join=state, missing_base_id=None)
         for transition in transitions:
             self._emit(transition)
-        if turn.verdict and turn.hint and not waits_for_outcome(action):
-            self._emit(build(action, prompt, turn.verdict, turn.hint, self.rules.renderer))
-            turn = _settled(turn)
-        return turn
+        built = None if waits_for_outcome(action) else self._built(action, prompt, joined)
+        if built is None:
+            return joined
+        self._emit(built)
+        if isinstance(built, SampleBuilt):
+            self.draft.decided[action.id] = replace(turn, decided=True)
+        elif built.reason in UNREWARDED:
+            return replace(joined, unrewarded=True)
+        return _settled(joined)
+
+    def _built(self, action: ActionTaken, prompt: Resolved, turn: Turn) -> SampleBuilt | TurnSkipped | None:
+        """What the turn becomes by what is known of it; None: nothing that has not been said yet."""
+        thumb, ended = turn.thumb(action), turn.join.ended
+        if turn.verdict and turn.hint and (thumb or not turn.unrewarded):
+            return build(action, prompt, turn.verdict, turn.hint, self.rules.renderer, thumb=thumb)
+        if thumb and ended:
+            return build_ended(action, prompt, ended, thumb, self.rules.renderer)
+        return None
 
     def _wait(self, action: ActionTaken, turn: Turn, base_id: str) -> None:
         """Hold the action until its base comes."""
@@ -162,4 +209,5 @@ class _Step:
 
 def _settled(turn: Turn) -> Turn:
     """A turn that something accounts for; what was waiting in it is not needed any more."""
-    return replace(turn, settled=True, join=replace(turn.join, held=()), verdict=None, hint=None)
+    join = replace(turn.join, held=(), ended=None)
+    return replace(turn, settled=True, decided=False, join=join, verdict=None, hint=None, thumbs=())

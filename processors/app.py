@@ -1,6 +1,6 @@
 """`run_processors`: the processors as one Faust worker. The only file that knows Faust.
 
-    actions, next-states, verdicts, hints ──► TurnStage ──► transitions, samples, skips
+    actions, next-states, feedback, verdicts, hints ──► TurnStage ──► transitions, samples, skips
     transitions ──► AssessStage ──► verdicts, hints, skips
     samples ──► PackStage ──► batches
 
@@ -32,22 +32,12 @@ from processors.pack_stage import PackStage
 from processors.ports import HintExtractor, Judge, Renderer
 from processors.pump import Pump
 from processors.recall import log_of
-from processors.turn_stage import TurnStage
+from processors.turn_stage import READS, TurnStage
 from schemas.errors import BrokerUnavailableError, RetryableError, SettingsError
 from streams.config import KafkaConfig
 from streams.producer import EventProducer
 from streams.recorded import Recorded, record_of
-from streams.topics import (
-    ACTIONS,
-    CONVERSATION_PARTITIONS,
-    HINTS,
-    MAX_RECORD_BYTES,
-    NEXT_STATES,
-    SAMPLES,
-    TRANSITIONS,
-    VERDICTS,
-    Topic,
-)
+from streams.topics import CONVERSATION_PARTITIONS, MAX_RECORD_BYTES, SAMPLES, TRANSITIONS, Topic
 
 INSTANCE = "processors"
 MAX_SWEEP_S = 10.0
@@ -112,7 +102,7 @@ class _Worker:
         assess = AssessStage(config, models.judge, models.extractor, emitter, log_of(kafka))
         pack = PackStage(config, emitter, log_of(kafka))
         self._pumps = [
-            self._pump(Pump(self._turns, TURN_RECORDS), ACTIONS, NEXT_STATES, VERDICTS, HINTS),
+            self._pump(Pump(self._turns, TURN_RECORDS), *READS),
             self._pump(Pump(assess, config.judge_batch), TRANSITIONS),
             self._pump(Pump(pack, config.batch_size), SAMPLES),
         ]

@@ -6,6 +6,10 @@
     no     yes             sample with reward
     no     no              skip: abstained_without_hint or zero_without_hint
 
+A thumb stands in the place of the verdict. One that comes after such a skip makes a sample after all; so does one on a
+turn that nothing followed (`build_ended`). A thumb up against a verdict of -1 sets the hints aside, too: they say how
+the answer should have been different, by the same reading of the next state.
+
 Consumes the recorded action with its whole prompt, its verdict and its hints; produces SampleBuilt or TurnSkipped.
 Rendering is the only thing done here that is not copying, and it is a pure function of model folder and messages: of
 hints, and of turns that another model served, which are told in words (`schemas.origin.lacks_tokens`). Those become
@@ -13,20 +17,31 @@ the policy's own tokens for these words; they are unscored, and will be scored a
 model drew them, the policy did not. Such a turn may be longer than the policy can read: then it is skipped.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from processors.credit import reward_of
 from processors.derive import context_of
 from processors.join import skip
 from processors.ports import Renderer
 from schemas.errors import RejectedError, TokenMismatchError
-from schemas.events import ActionTaken, HintExtracted, SampleBuilt, Sampling, SkipReason, TurnSkipped, VerdictReached
+from schemas.events import (
+    ActionTaken,
+    Event,
+    FeedbackGiven,
+    HintExtracted,
+    SampleBuilt,
+    Sampling,
+    SkipReason,
+    TurnSkipped,
+    VerdictReached,
+)
 from schemas.identity import derived_id
 from schemas.origin import UNSCORED, lacks_tokens
 from schemas.prompt import Resolved
 
 STAGE = "build"
 VERSION = "5"
+UNREWARDED: frozenset[SkipReason] = frozenset({"abstained_without_hint", "zero_without_hint"})  # until a thumb comes
 _SCORING_TEMPERATURE = 1.0  # the policy itself
 
 
@@ -39,18 +54,27 @@ class _Drawn(NamedTuple):
 
 
 def build(
-    action: ActionTaken, prompt: Resolved, verdict: VerdictReached, hint: HintExtracted, renderer: Renderer
+    action: ActionTaken,
+    prompt: Resolved,
+    verdict: VerdictReached,
+    hint: HintExtracted,
+    renderer: Renderer,
+    *,
+    thumb: FeedbackGiven | None = None,
 ) -> SampleBuilt | TurnSkipped:
     """The sample of one judged turn, or its skip.
 
+    Args:    thumb: what counts instead of the verdict.
     Raises:  RejectedError: a hint cannot be rendered as the action's prompt was; or what another model served cannot be
              said in the policy's tokens.
     """
     transform = "" if action.logprob_origin == UNSCORED else not_invertible(action.sampling)
-    reward = reward_of(verdict)
+    reward = reward_of(verdict, thumb)
+    hints = () if verdict.score == -1 and reward == 1 else hint.hints
+    inputs = (verdict, hint) if thumb is None else (verdict, hint, thumb)
     if transform:
         return _skip("sampler_not_invertible", transform, action, verdict, hint)
-    if reward is None and not hint.hints:
+    if reward is None and not hints:
         if verdict.score is None:
             return _skip("abstained_without_hint", verdict.abstention or hint.reason, action, verdict, hint)
         return _skip("zero_without_hint", hint.reason, action, verdict, hint)
@@ -60,7 +84,7 @@ def build(
         detail = f"prompt and reply have {num_tokens} tokens, the context holds {renderer.context_length}"
         return _skip("too_long", detail, action, verdict, hint)
     return SampleBuilt(
-        id=derived_id(STAGE, VERSION, (action.id, verdict.transition_id, verdict.id, hint.id)),
+        id=derived_id(STAGE, VERSION, (action.id, verdict.transition_id, *(each.id for each in inputs if each.id))),
         action_id=action.id,
         transition_id=verdict.transition_id,
         verdict_id=verdict.id,
@@ -73,10 +97,25 @@ def build(
         token_versions=action.token_versions,
         temperature=drawn.temperature,
         reward=reward,
-        hints=hint.hints,
-        teacher_prompt_ids=tuple(_teacher_prompt(action, prompt, text, renderer) for text in hint.hints),
-        **context_of(action, verdict, hint),
+        hints=hints,
+        teacher_prompt_ids=tuple(_teacher_prompt(action, prompt, text, renderer) for text in hints),
+        feedback_id=None if thumb is None else thumb.id,
+        **context_of(action, *inputs),
     )
+
+
+def build_ended(
+    action: ActionTaken, prompt: Resolved, transition: Event, thumb: FeedbackGiven, renderer: Renderer
+) -> SampleBuilt | None:
+    """The sample of a turn that nothing followed but a thumb; None where it cannot train, as its skip says already.
+
+    Args:    transition: to the end; of it only what every event has.
+    """
+    of_turn: dict[str, Any] = {"transition_id": transition.id, "action_id": action.id, **context_of(transition)}
+    nobody = VerdictReached(id="", score=None, votes=(), judge="", judge_version="", **of_turn)
+    nothing = HintExtracted(id="", hints=(), extractor="", extractor_version="", **of_turn)
+    built = build(action, prompt, nobody, nothing, renderer, thumb=thumb)
+    return built if isinstance(built, SampleBuilt) else None
 
 
 def not_invertible(sampling: Sampling) -> str:

@@ -33,6 +33,7 @@ class JoinState:
     ended_id: str | None = None  # the `ended` that came before it, if one did
     held: tuple[NextStateObserved, ...] = ()  # of these, what is not joined yet; the action is not there, or its base
     joined: Literal["no", "ended", "messages"] = "no"  # the newest transition
+    ended: Event | None = None  # the transition to the end, without its words, while it is the newest
 
 
 def skip(action_id: str, reason: SkipReason, *inputs: Event, detail: str = "", stage: str = STAGE) -> TurnSkipped:
@@ -94,8 +95,11 @@ def _hold(state: JoinState, next_state: NextStateObserved) -> JoinState:
 def join(action: ActionTaken, prompt: Resolved, state: JoinState) -> tuple[JoinState, list[TransitionJoined]]:
     """The transitions to what is held, in order, and what is known after them."""
     transitions = [_transition(action, prompt, next_state) for next_state in state.held]
-    joined = transitions[-1].kind if transitions else state.joined
-    return replace(state, held=(), joined=joined), transitions
+    if not transitions:
+        return state, transitions
+    newest = transitions[-1]
+    ended = Event(id=newest.id, **context_of(newest)) if newest.kind == "ended" else None
+    return replace(state, held=(), joined=newest.kind, ended=ended), transitions
 
 
 def _transition(action: ActionTaken, prompt: Resolved, next_state: NextStateObserved) -> TransitionJoined:

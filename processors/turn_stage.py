@@ -1,6 +1,7 @@
 """`TurnStage`: joins, builds and accounts for turns, durably.
 
-Consumes `actions`, `next-states`, `verdicts`, `hints`; produces `transitions`, `samples`, `skips`, `rejections`.
+Consumes `actions`, `next-states`, `feedback`, `verdicts`, `hints`; produces `transitions`, `samples`, `skips`,
+`rejections`.
 Also the sweeper: `end_overdue` publishes `ended` for actions that nothing has followed for too long. It changes no
 table: like everybody else's, its next states take effect when they are read.
 """
@@ -20,7 +21,9 @@ from schemas.clock import Clock, now_ms
 from schemas.events import ActionTaken, NextStateObserved
 from schemas.identity import derived_id
 from streams.recorded import Recorded
+from streams.topics import ACTIONS, FEEDBACK, HINTS, NEXT_STATES, VERDICTS
 
+READS = (ACTIONS, NEXT_STATES, FEEDBACK, VERDICTS, HINTS)  # their partitions hold the same conversations
 SWEEP_VERSION = "1"
 
 
@@ -63,6 +66,7 @@ class TurnStage:
         if not records:
             return records
         draft = await asyncio.to_thread(self._apply, records)  # renders prompts, which takes a while
+        await self._turns.save(draft.decisions())
         await self._emitter.emit(draft.emissions)
         await self._turns.save(draft)
         await self._make_room(records[-1])

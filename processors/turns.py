@@ -1,19 +1,30 @@
 """`Turn` and `Draft`: what is known of each action, and changes to it that are not durable yet.
 
-A turn is one action with what is known of it: the next state that counts, the verdict, the hint, the actions that wait
-for it as their base. advance.py adds records to a draft; turn_stage.py makes a draft durable; `forget` drops a turn
-when open turns take too much room, and accounts for it.
+A turn is one action with what is known of it: the next state that counts, the verdict, the hint, the thumb, the actions
+that wait for it as their base. advance.py adds records to a draft; turn_stage.py makes a draft durable; `forget` drops
+a turn when open turns take too much room, and accounts for it.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from processors.credit import newest_thumb
 from processors.derive import context_of
 from processors.emit import Emission, reject
 from processors.join import STAGE, JoinState, skip
 from schemas.errors import RejectedError
-from schemas.events import ActionTaken, Event, HintExtracted, SkipReason, TurnSkipped, VerdictReached
+from schemas.events import (
+    ActionTaken,
+    Event,
+    EventRejected,
+    FeedbackGiven,
+    HintExtracted,
+    SkipReason,
+    TurnSkipped,
+    VerdictReached,
+)
 from streams.recorded import Recorded
+from streams.topics import ACTIONS, FEEDBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +43,26 @@ class Turn:
     children: tuple[str, ...] = ()  # actions that wait, or waited, for this one as a base
     verdict: VerdictReached | None = None  # until settled
     hint: HintExtracted | None = None
-    settled: bool = False  # a sample, a skip or a rejection accounts for it
+    thumbs: tuple[FeedbackGiven, ...] = ()  # the newest of each tenant, without its words; see `thumb`
+    decided: bool = False  # its sample is about to be written, from what is known here and nothing else
+    unrewarded: bool = False  # a skip accounts for it, but a thumb would make it a sample
+    settled: bool = False  # a sample, a skip or a rejection accounts for it for good
 
     @property
     def awaits_next_state(self) -> bool:
         """Whether it has its action and nothing has followed yet."""
         return self.action_offset is not None and not self.settled and self.join == JoinState()
+
+    def with_feedback(self, feedback: FeedbackGiven) -> "Turn":
+        """The turn with one more feedback; of a tenant that had given some, the newest thumb is kept."""
+        others = tuple(each for each in self.thumbs if each.tenant != feedback.tenant)
+        own = (each for each in self.thumbs if each.tenant == feedback.tenant)
+        newest = newest_thumb((*own, replace(feedback, comment="")))
+        return replace(self, thumbs=others if newest is None else (*others, newest))
+
+    def thumb(self, action: ActionTaken) -> FeedbackGiven | None:
+        """The thumb that counts: nobody has a say on the answers that another tenant got."""
+        return next((each for each in self.thumbs if each.tenant == action.tenant), None)
 
 
 class Known(Protocol):
@@ -58,6 +83,7 @@ class Draft:
     turns: dict[str, Turn | None] = field(default_factory=dict)
     actions: dict[str, ActionTaken | None] = field(default_factory=dict)
     emissions: list[Emission] = field(default_factory=list)
+    decided: dict[str, Turn] = field(default_factory=dict)  # see `decisions`
 
     def turn(self, action_id: str) -> Turn | None:
         """A turn, as changed by this draft."""
@@ -82,6 +108,16 @@ class Draft:
         self.turns.update(other.turns)
         self.actions.update(other.actions)
         self.emissions.extend(other.emissions)
+        self.decided.update(other.decided)
+
+    def decisions(self) -> "Draft":
+        """What has to be durable before the emissions are: which thumb each new sample is built from, or that none was.
+
+        That depends on which came first, the judgement or the thumb, and after a crash they may come the other way
+        round. Without this the turn would then become another sample.
+        """
+        actions = {key: self.actions[key] for key in self.decided if key in self.actions}
+        return Draft(self.known, turns=dict(self.decided), actions=actions)
 
 
 def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
@@ -91,13 +127,12 @@ def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
     """
     draft = Draft(known, turns={action_id: None}, actions={action_id: None})
     turn, action = known.turn(action_id), known.action(action_id)
-    if turn is None or turn.settled or turn.join.joined == "ended":
+    if turn is None or turn.settled or turn.unrewarded or turn.join.joined == "ended":
         return draft  # accounted for, or about to be (see assess.py)
     if action is not None:
         accounting: Event = skip(action_id, _reason_to_forget(turn), action, detail=why)
         draft.emissions.append(Emission(event=accounting, cause=record))
-    elif turn.action_offset is None and turn.join != JoinState() and not (turn.verdict or turn.hint):
-        # A verdict or hint was derived from the action, which was therefore here, and accounted for when it left.
+    elif _names_the_unknown(turn):
         known_as = f"Action {action_id} was never recorded, or was forgotten before this record, which names it, came"
         error = RejectedError(f"{known_as}; {why}.")
         first = replace(record, topic=turn.topic, partition=turn.partition, offset=turn.offset, event=turn.about)
@@ -106,9 +141,18 @@ def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
     return draft
 
 
-def accounts_for_forgotten(skip: TurnSkipped) -> bool:
-    """Whether a skip says that its turn was forgotten: the one thing that depends on time and on what else was open."""
-    return skip.stage == STAGE and skip.reason in {"base_missing", "abstained_without_hint", "no_next_state"}
+def accounts_for_forgotten(event: TurnSkipped | EventRejected) -> bool:
+    """Whether this says that a turn was forgotten: the one thing that depends on time and on what else was open."""
+    if isinstance(event, EventRejected):  # of what is about an action that was not there
+        return event.stage == STAGE and event.error == RejectedError.__name__ and event.topic != ACTIONS.name
+    return event.stage == STAGE and event.reason in {"base_missing", "abstained_without_hint", "no_next_state"}
+
+
+def _names_the_unknown(turn: Turn) -> bool:
+    """Whether somebody said something about an action that never came, or had left before."""
+    if turn.action_offset is not None or turn.verdict or turn.hint:
+        return False  # a verdict or hint was derived from the action, so it was here, and accounted for when it left
+    return turn.join != JoinState() or bool(turn.thumbs) or turn.topic == FEEDBACK.name
 
 
 def _reason_to_forget(turn: Turn) -> SkipReason:

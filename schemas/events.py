@@ -240,7 +240,10 @@ class HintExtracted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleBuilt(Event):
-    """One trainable turn, whole: everything that an objective needs, and the ids of what it was built from."""
+    """One trainable turn, whole: everything that an objective needs, and the ids of what it was built from.
+
+    Where nothing followed the action but a thumb, nobody judged it: `verdict_id` and `hint_id` are empty.
+    """
 
     type: ClassVar[str] = "nextstate.sample.built.v1"
 
@@ -255,10 +258,11 @@ class SampleBuilt(Event):
     logprob_origin: str
     token_versions: tuple[VersionSpan, ...]  # () where unscored
     temperature: float
-    reward: float | None  # None: the verdict does not reward (0 or abstained)
+    reward: float | None  # None: nobody rewards, there is no thumb and the verdict is 0 or abstained
     hints: tuple[str, ...] = ()
     teacher_prompt_ids: tuple[tuple[int, ...], ...] = ()  # [H][P_h]
     outcome: float | None = None  # of the episode that the turn belongs to; None: there is none
+    feedback_id: str | None = None  # the thumb that the reward is, whatever the verdict says; None: it is the verdict's
 
 
 SkipReason = Literal[

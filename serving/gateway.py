@@ -1,6 +1,7 @@
 """`create_app`: the door in front of the policy, in several protocols; everything that passes it is recorded.
 
 Dataflow:  POST to a protocol's endpoint (serving/protocols) ──► serving/chat.py ──► ActionTaken, NextStateObserved
+           POST /v1/feedback ──► serving/feedback.py ──► FeedbackGiven
            POST /v1/events ──► serving/intake.py ──► whatever producers elsewhere say
            POST /v1/traces, /v1/logs ──► serving/otlp/ ──► ActionTaken, NextStateObserved, of models served elsewhere
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
@@ -24,6 +25,7 @@ from serving.admission import tenant_of
 from serving.chat import Chat, Served
 from serving.config import GatewayConfig
 from serving.drawing import Engine
+from serving.feedback import Feedback
 from serving.http_edge import Measured, error_response
 from serving.intake import Intake
 from serving.metrics import GatewayMetrics
@@ -61,7 +63,8 @@ def create_app(
     chat = Chat(config, ports, routes, served)
     intake = Intake(config, ports.recording, index)
     otlp = OtlpReceiver(config, ports.recording, index, routes, metrics)
-    endpoints = _endpoints(chat, intake, otlp, _Overview(config, ports, routes))
+    feedback = Feedback(config, ports)
+    endpoints = _endpoints(chat, feedback, intake, otlp, _Overview(config, ports, routes))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -76,10 +79,13 @@ def create_app(
     )
 
 
-def _endpoints(chat: Chat, intake: Intake, otlp: OtlpReceiver, overview: "_Overview") -> list[Route]:
+def _endpoints(
+    chat: Chat, feedback: Feedback, intake: Intake, otlp: OtlpReceiver, overview: "_Overview"
+) -> list[Route]:
     return [
         *(Route(wire.path, chat.endpoint(wire), methods=["POST"]) for wire in WIRES),
         Route("/v1/messages/count_tokens", chat.token_counter(read_countable), methods=["POST"]),
+        Route("/v1/feedback", feedback.give, methods=["POST"]),
         Route("/v1/events", intake.events, methods=["POST"]),
         Route("/v1/traces", otlp.traces, methods=["POST"]),
         Route("/v1/logs", otlp.logs, methods=["POST"]),

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from schemas.clock import now_ms
 from schemas.errors import MissingRuntimeError, RetryableError
-from schemas.events import ActionTaken, Event, NextStateObserved, PolicyLoaded
+from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved, PolicyLoaded
 from serving.chat import Served
 from serving.config import EngineConfig, GatewayConfig
 from serving.engine import SGLangEngine
@@ -35,8 +35,9 @@ from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
 from streams.recorder import Recorder
 from streams.spool import Spool
-from streams.topics import ACTIONS, NEXT_STATES, RELOADS
+from streams.topics import ACTIONS, FEEDBACK, NEXT_STATES, RELOADS
 
+_RESTORED = (ACTIONS, NEXT_STATES, FEEDBACK, RELOADS)
 _LOGGER = logging.getLogger(__name__)
 INSTANCE = "gateway"
 RETRY_PAUSE_S = 1.0
@@ -114,17 +115,18 @@ def recorded_events(kafka: KafkaConfig) -> list[Event]:
 
     Raises:  BrokerUnavailableError: Kafka does not answer; FatalError: a topic is missing.
     """
-    return [record.event for record in read_all(kafka, [ACTIONS, NEXT_STATES, RELOADS]) if record.event is not None]
+    return [record.event for record in read_all(kafka, _RESTORED) if record.event is not None]
 
 
 def restore(events: Sequence[Event], index: ConversationIndex, routes: Routes) -> None:
     """Take in what was recorded, in any order and with duplicates; reloads in the log's order."""
     actions = [event for event in events if isinstance(event, ActionTaken)]
     next_states = [event for event in events if isinstance(event, NextStateObserved)]
+    feedback = [event for event in events if isinstance(event, FeedbackGiven)]
     for event in events:
         if isinstance(event, PolicyLoaded):
             routes.apply(event)
-    num_open = index.restore(actions, next_states)
+    num_open = index.restore(actions, next_states, feedback)
     _LOGGER.info("restored %d open actions of %d recorded", num_open, len(actions))
 
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol, Self
 
-from schemas.events import ActionTaken, Message, NextStateObserved, Source, TurnType
+from schemas.events import ActionTaken, FeedbackGiven, Message, NextStateObserved, Source, TurnType
 from schemas.identity import digest_text, new_id
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved
-from streams.open_actions import OpenAction, OpenActions, open_action
+from streams.open_actions import Name, OpenAction, OpenActions, open_action
 
 FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
 # The largest age of a chain bounds how long a reader must remember: processors forget after processors.max_open_age_s.
@@ -213,7 +213,16 @@ class ConversationIndex:
         """Take back `add`, for an action that could not be recorded."""
         self._open.drop(action_id)
 
-    def restore(self, actions: Iterable[ActionTaken], next_states: Iterable[NextStateObserved]) -> int:
+    def known_by(self, name: Name, tenant: str, value: str) -> list[OpenAction]:
+        """The tenant's open actions of a reply (its digest), a request or a conversation, oldest first."""
+        return self._open.known_by(name, tenant, value)
+
+    def restore(
+        self,
+        actions: Iterable[ActionTaken],
+        next_states: Iterable[NextStateObserved],
+        feedback: Iterable[FeedbackGiven] = (),
+    ) -> int:
         """Rebuild from recorded events, in any order and with duplicates; returns how many actions are open.
 
         What was opened since stays open, as the newest. An `ended` next state leaves its action open: a person may
@@ -223,9 +232,13 @@ class ConversationIndex:
         unique = {action.id: action for action in actions}
         for recorded in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
             self.add(recorded)
+        for given in sorted(feedback, key=lambda one: (one.time_ms, one.id)):
+            if rated := self._open.get(given.action_id):
+                rated.note(given)
         for action in since:
             if known := self._open.get(action.action_id):
                 known.answered |= action.answered
+                known.feedback |= action.feedback
             self._open.add(action)
         self._open.drop_older_than(self._now_ms())
         for state in next_states:
@@ -240,7 +253,7 @@ class ConversationIndex:
         return is_young and parent.chain_length < FULL_PROMPT_EVERY_TURNS
 
     def _candidates(self, tenant: str, session: str | None, reply: Message) -> list[OpenAction]:
-        served = self._open.replied(tenant, digest_message(reply))
+        served = self._open.known_by("reply", tenant, digest_message(reply))
         return [action for action in served if session is None or action.conversation_id == session]
 
 

@@ -15,7 +15,7 @@ from streams.query import LogQuery
 
 Kind = Literal[
     "checkpoint", "parent", "batch", "sample", "conversation", "action",
-    "question", "answer", "reply", "verdict", "hint", "untrained",
+    "question", "answer", "reply", "verdict", "hint", "feedback", "untrained",
 ]  # fmt: skip
 
 LINE_CHARS = 120  # of a label in the drawn tree; the node itself holds all of it
@@ -58,6 +58,10 @@ class _Turn(NamedTuple):
     judge: str | None
     hint_id: str | None
     hints: list[str] | None
+    feedback_id: str | None
+    thumb: int | None
+    thumb_counts: bool | None
+    late_thumbs: int
     sample_id: str | None
     batch_id: str | None
     trained_version: int | None
@@ -212,6 +216,15 @@ def _judgement(turn: _Turn) -> Iterator[LineageNode]:
         score = f"abstained, {turn.abstention}" if turn.score is None else f"{turn.score:+d}"
         yield LineageNode(kind="verdict", id=turn.verdict_id, label=f"{score} by judge {turn.judge}")
     yield from (LineageNode(kind="hint", id=str(turn.hint_id), label=hint) for hint in turn.hints or ())
+    if turn.thumb is not None:
+        yield LineageNode(kind="feedback", id=str(turn.feedback_id), label=_thumb(turn))
+
+
+def _thumb(turn: _Turn) -> str:
+    said = "thumb up" if turn.thumb == 1 else "thumb down"
+    if turn.thumb_counts:
+        return f"{said}, which is its reward"
+    return f"{said}, after its sample was built" if turn.late_thumbs else said
 
 
 def _fate(turn: _Turn) -> LineageNode:

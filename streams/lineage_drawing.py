@@ -45,6 +45,7 @@ _SHAPES: dict[Kind, _Shape] = {
     "reply": _WORDS,
     "hint": _WORDS,
     "verdict": _Shape(("{{", "}}"), "hexagon"),
+    "feedback": _Shape(("{{", "}}"), "hexagon"),
 }
 
 

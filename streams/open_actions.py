@@ -1,4 +1,4 @@
-"""Open actions: what was served and may still be answered, found by id or by (tenant, digest of the reply).
+"""Open actions: what was served and may still be answered or rated, found by id, or by tenant and what it is known by.
 
 Owns the store behind the conversation index, bounded in bytes and age. Prompts are kept as they are recorded, as deltas
 against an earlier action, so a long conversation costs its new tokens only; a base lives on while an action needs it.
@@ -8,23 +8,31 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
-from schemas.events import ActionTaken, KeptTail, Message, TurnType
+from schemas.events import ActionTaken, Event, FeedbackGiven, KeptTail, Message, TurnType
+from schemas.feedback import digest_said
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved, put_together
 
-ENTRY_OVERHEAD_BYTES = 2048  # objects, digests and the two look-up tables of one action, measured roughly
+ENTRY_OVERHEAD_BYTES = 3072  # objects, digests and the two look-up tables of one action, measured roughly
 BYTES_PER_MESSAGE = 128  # a `Message`, without its texts
 BYTES_PER_DIGEST = 160  # the text of a digest and its place in a counter, which grows by doubling
 BYTES_PER_TOKEN = 4
 
+Name = Literal["reply", "request", "conversation"]  # what an action is known by, beside its id
+_Key = tuple[Name, str, str]  # with the tenant, and the digest of the reply or the id
+
 
 @dataclass(slots=True, kw_only=True)
 class OpenAction:
-    """One served action. Only `answered` changes: it has a next state other than `ended`."""
+    """One served action. Only two fields change: `answered`, it has a next state other than `ended`, and `feedback`."""
 
     action_id: str
+    about: Event  # whose it is, with all that every event has
+    request_id: str
+    sibling: int
     conversation_id: str
     tenant: str
     subject: str
@@ -46,6 +54,20 @@ class OpenAction:
     prompt_tail: KeptTail | None
     response_ids: "array[int]"
     answered: bool = False
+    feedback: dict[str, str] = field(default_factory=dict)  # event id -> digest of what it says, newest last
+
+    def note(self, feedback: FeedbackGiven) -> None:
+        """What somebody has said of it is recorded."""
+        self.feedback.setdefault(feedback.id, digest_said(feedback))
+
+    @property
+    def keys(self) -> tuple[_Key, ...]:
+        """What it is looked up by."""
+        return (
+            ("reply", self.tenant, self.reply_digest),
+            ("request", self.tenant, self.request_id),
+            ("conversation", self.tenant, self.conversation_id),
+        )
 
     @property
     def num_bytes(self) -> int:
@@ -85,6 +107,9 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
     whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
     return OpenAction(
         action_id=action.id,
+        about=Event(**{each.name: getattr(action, each.name) for each in fields(Event)}),
+        request_id=action.request_id,
+        sibling=action.sibling,
         conversation_id=action.conversation_id,
         tenant=action.tenant,
         subject=action.subject,
@@ -121,7 +146,7 @@ class OpenActions:
         self._max_age_ms = max_age_ms
         self._num_bytes = 0
         self._by_id: dict[str, OpenAction] = {}  # oldest first
-        self._by_reply: dict[tuple[str, str], dict[str, OpenAction]] = {}  # oldest first, too
+        self._by_key: dict[_Key, dict[str, OpenAction]] = {}  # oldest first, too
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -139,16 +164,17 @@ class OpenActions:
         """The action with this id, if it is open."""
         return self._by_id.get(action_id)
 
-    def replied(self, tenant: str, reply_digest: str) -> list[OpenAction]:
-        """The tenant's actions that gave this reply, oldest first."""
-        return list(self._by_reply.get((tenant, reply_digest), {}).values())
+    def known_by(self, name: Name, tenant: str, value: str) -> list[OpenAction]:
+        """The tenant's actions of this reply (by its digest), request or conversation, oldest first."""
+        return list(self._by_key.get((name, tenant, value), {}).values())
 
     def add(self, action: OpenAction) -> None:
         """Keep an action; one that is already here stays as it is."""
         if action.action_id in self._by_id:
             return
         self._by_id[action.action_id] = action
-        self._by_reply.setdefault((action.tenant, action.reply_digest), {})[action.action_id] = action
+        for key in action.keys:
+            self._by_key.setdefault(key, {})[action.action_id] = action
         self._num_bytes += action.num_bytes
         while self._num_bytes > self._max_bytes and len(self._by_id) > 1:
             self._drop_oldest()
@@ -159,10 +185,10 @@ class OpenActions:
         if action is None:
             return
         self._num_bytes -= action.num_bytes
-        key = (action.tenant, action.reply_digest)
-        self._by_reply[key].pop(action_id)
-        if not self._by_reply[key]:
-            del self._by_reply[key]
+        for key in action.keys:
+            self._by_key[key].pop(action_id)
+            if not self._by_key[key]:
+                del self._by_key[key]
 
     def drop_older_than(self, now_ms: int) -> None:
         """Forget what is past the age limit."""

@@ -112,6 +112,12 @@ class AuditedWorld(World):
         said = next_state(taken.id, text, conversation_id=taken.conversation_id, time_ms=self.now_ms, **changes)
         self.gateway.send(NEXT_STATES, said)
 
+    def rate(self, taken: e.ActionTaken, **said: Any) -> None:
+        """Somebody says outright how good it was."""
+        about = {"policy": POLICY, "conversation_id": taken.conversation_id, "action_id": taken.id}
+        given = e.FeedbackGiven(id=f"f-{self.now_ms}-{taken.id}", time_ms=self.now_ms, subject="ada", **about, **said)
+        self.agent.send(FEEDBACK, given)
+
     def talk(self, name: str, text: str, **changes: Any) -> e.ActionTaken:
         taken = self.act(name, **changes)
         self.follow(taken, text)
@@ -189,7 +195,7 @@ async def good_world() -> AuditedWorld:
 
 async def _first_day(world: AuditedWorld) -> None:
     for number, text in enumerate((GOOD, HINTED, UNRELATED, UNSURE, BAD, GOOD)):
-        world.talk(f"first-{number}", text)
+        world.rate(world.talk(f"first-{number}", text), thumb=1 if number in {0, 4} else None, comment="Hm.")
     await world.settle()
     late = world.act("late")  # drawn by the base model, trained too late
     world.learn()
@@ -219,7 +225,7 @@ async def _second_day(world: AuditedWorld) -> None:
     for number, text in enumerate((GOOD, BAD, UNRELATED, GOOD, HINTED, UNSURE)):
         world.talk(f"second-{number}", text)
     for number in range(3):
-        world.act(f"silent-{number}")
+        world.rate(world.act(f"silent-{number}"), thumb=-1 if number else None, comment="Hm.")
     await world.settle()
     world.wait(world.config.next_state_timeout_s)
     await world.turn_stage.end_overdue()

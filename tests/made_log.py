@@ -137,6 +137,11 @@ class MadeLog:
         )
         self.put("verdicts", event)
 
+    def feedback(self, a: str, thumb: e.Thumb | None = None, **own: Any) -> None:
+        event = {"action_id": a, "thumb": thumb}
+        context = self._context(own.pop("id", f"feedback-{a}"), own)
+        self.put("feedback", e.FeedbackGiven(**context, **{**event, **own}))
+
     def hint(self, a: str, *hints: str, **own: Any) -> None:
         event = e.HintExtracted(
             **self._context(f"hint-{a}", own),
@@ -208,16 +213,24 @@ class MadeLog:
             self.put("trained", e.ActionTrained(**context, action_id=a, sample_id=f"sample-{a}", version=version))
 
     def ready(
-        self, a: str, score: e.Score | None, *hints: str, question: str, answer: str, reply: str, **own: Any
+        self,
+        a: str,
+        score: e.Score | None,
+        *hints: str,
+        question: str,
+        answer: str,
+        reply: str,
+        sample: Mapping[str, Any] | None = None,
+        **own: Any,
     ) -> None:
-        """A turn from its action to its sample."""
+        """A turn from its action to its sample. Args: sample: what that says otherwise."""
         self.action(a, question, answer, **own)
         context = {name: own[name] for name in ("conversation_id",) if name in own}
         self.next_state(a, reply, **context)
         self.transition(a, question, reply, **context)
         self.verdict(a, score, **context)
         self.hint(a, *hints, **context)
-        self.sample(a, **context)
+        self.sample(a, **context, **(sample or {}))
 
     def _context(self, event_id: str, own: dict[str, Any]) -> dict[str, Any]:
         """What every event has; each is a second younger than the one before."""

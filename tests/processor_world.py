@@ -14,11 +14,20 @@ from processors.pack_stage import PackStage
 from processors.ports import Hints, Judgement
 from processors.stage import Emits, Stage
 from processors.turn_stage import TurnStage
-from schemas.events import ActionTaken, Event, Message, NextStateObserved, Sampling, TransitionJoined, VersionSpan
+from schemas.events import (
+    ActionTaken,
+    Event,
+    FeedbackGiven,
+    Message,
+    NextStateObserved,
+    Sampling,
+    TransitionJoined,
+    VersionSpan,
+)
 from schemas.prompt import Resolved, delta
 from streams.config import KafkaConfig
 from streams.memory import MemoryLog, MemoryTable
-from streams.topics import ACTIONS, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
+from streams.topics import ACTIONS, FEEDBACK, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
 
 CONFIG = KafkaConfig()
 GOOD, BAD, UNRELATED, UNSURE, HINTED = "thanks", "wrong", "the weather?", "hm", "wrong, hint: be kinder to people"
@@ -124,7 +133,7 @@ class World:
         progress = True
         while progress:
             progress = False
-            for topic in (ACTIONS, NEXT_STATES, TRANSITIONS, VERDICTS, HINTS, SAMPLES):
+            for topic in (ACTIONS, NEXT_STATES, FEEDBACK, TRANSITIONS, VERDICTS, HINTS, SAMPLES):
                 progress |= await self.deliver(topic, 1_000)
 
     async def deliver(self, topic: Topic, num_records: int) -> bool:
@@ -193,6 +202,20 @@ def ended(action_id: str = "a-1", **changes: object) -> NextStateObserved:
     """That nothing followed."""
     end = {"id": f"end-{action_id}", "kind": "ended", "messages": (), "ended_reason": "timeout"}
     return next_state(action_id, **(end | changes))
+
+
+def thumb(action_id: str = "a-1", said: int = 1, **changes: object) -> FeedbackGiven:
+    """Somebody's thumb on an action."""
+    given = FeedbackGiven(
+        id=f"f-{action_id}",
+        time_ms=3_000,
+        policy="assistant",
+        conversation_id="c-1",
+        subject="ada",
+        action_id=action_id,
+        thumb=1 if said > 0 else -1,
+    )
+    return replace(given, **changes)  # type: ignore[arg-type]
 
 
 def resolved(taken: ActionTaken, messages: tuple[Message, ...]) -> Resolved:

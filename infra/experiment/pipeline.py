@@ -24,7 +24,7 @@ from processors.assess_stage import AssessStage
 from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.stage import Stage
-from processors.turn_stage import TurnStage
+from processors.turn_stage import READS, TurnStage
 from schemas.events import CheckpointPublished, PolicyLoaded
 from serving.chat import Served
 from serving.config import GatewayConfig
@@ -35,13 +35,13 @@ from streams.conversation import ConversationIndex
 from streams.erasures import Erasures
 from streams.memory import MemoryLog, MemoryTable
 from streams.recorded import Recorded
-from streams.topics import ACTIONS, BATCHES, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
+from streams.topics import ACTIONS, BATCHES, FEEDBACK, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
 from trainer.backends.base import Backend
 from trainer.loop import Trainer
 
 POLICY = "assistant"
 _START_MS = 1_800_000_000_000
-_DELIVERED = (ACTIONS, NEXT_STATES, TRANSITIONS, VERDICTS, HINTS, SAMPLES)
+_DELIVERED = (ACTIONS, NEXT_STATES, FEEDBACK, TRANSITIONS, VERDICTS, HINTS, SAMPLES)
 
 
 class Ticks:
@@ -167,5 +167,5 @@ def _stages(method: Method, log: MemoryLog, renderer: ChatRenderer, home: Home, 
     turns = TurnStage(config, renderer, OpenTurns(MemoryTable(), MemoryTable(), clock=clock), log, clock=clock)
     assess = AssessStage(config, judge_of(method, home), extractor_of(method), log, log.read, clock=clock)
     pack = PackStage(config, log, log.read, clock=clock)
-    by_turn: dict[Topic, Stage] = dict.fromkeys((ACTIONS, NEXT_STATES, VERDICTS, HINTS), turns)
+    by_turn: dict[Topic, Stage] = dict.fromkeys(READS, turns)
     return by_turn | {TRANSITIONS: assess, SAMPLES: pack}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from infra.replay.slice import Read, Selection, Slice, choose, take
 from infra.replay.spans import Spans
+from infra.replay.telling import Behind
 from processors import assess, build, join, pack
 from processors.turns import accounts_for_forgotten
 from schemas.events import (
@@ -20,6 +21,7 @@ from schemas.events import (
     Event,
     EventRejected,
     HintExtracted,
+    SampleBuilt,
     TransitionJoined,
     TurnSkipped,
     VerdictReached,
@@ -34,6 +36,7 @@ STAGES = {join.STAGE, assess.STAGE, build.STAGE, pack.STAGE, "emit"}
 NO_ACTION = "its action is not in the log any more"
 NO_BASE = "its prompt builds on an action that is not in the log any more"
 NO_NEXT_STATE = "its next state is not in the log any more"
+NO_FEEDBACK = "the feedback that rewarded it is not in the log any more"
 FORGOTTEN = "the processors had forgotten the turn (processors.max_open_age_s, processors.max_open_bytes)"
 NOT_OURS = "written by other components than the processors"
 EXPIRED = "what they were then has left the log (samples and batches are kept for two days, other topics for a week)"
@@ -73,6 +76,7 @@ class History:
     batches: list[BatchSealed] = field(default_factory=list)  # those of which the slice holds every sample
     unreadable: list[Recorded] = field(default_factory=list)  # in topics that stages read
     spans: Spans = field(default_factory=Spans)
+    thumbs: Behind = field(default_factory=dict)  # of the feedback that samples name
     unrepeatable: dict[str, str] = field(default_factory=dict)  # action id -> why its turn cannot be derived again
     left_out: Counter[str] = field(default_factory=Counter)  # records, by why they are not compared
     _by_slot: dict[tuple[str, Slot], Entry] = field(default_factory=dict)
@@ -154,7 +158,7 @@ def _read_history(read: Read, taken: Slice) -> History:
         elif _is_about(taken, record.event, history):
             _note(history, notes, taken, record.event)
             history.add(record, record.event)
-    history.judged = notes.judged()
+    history.judged, history.thumbs = notes.judged(), notes.thumbs()
     return history
 
 
@@ -165,6 +169,8 @@ class _Notes:
     pairs: dict[str, Pair] = field(default_factory=dict)  # by transition id
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)  # by transition id; the first one counts
     hints: dict[str, HintExtracted] = field(default_factory=dict)
+    rewarded: list[SampleBuilt] = field(default_factory=list)  # by a thumb
+    unrewarded: set[str] = field(default_factory=set)  # actions that were skipped first, for want of a reward
 
     def judged(self) -> dict[Pair, Judged]:
         """What is known by transitions' ids, by what they pair."""
@@ -172,6 +178,15 @@ class _Notes:
             self.pairs[key]: Judged(verdict=verdict, hint=self.hints.get(key))
             for key, verdict in reversed(self.verdicts.items())  # the first one counts here, too
             if key in self.pairs
+        }
+
+    def thumbs(self) -> Behind:
+        """Of each thumb that made a sample, the next state behind which it was there; None: after a skip."""
+        return {
+            str(sample.feedback_id): self.pairs[sample.transition_id][1]
+            if sample.transition_id in self.pairs and sample.action_id not in self.unrewarded
+            else None
+            for sample in self.rewarded
         }
 
 
@@ -183,6 +198,9 @@ def _is_about(taken: Slice, event: Event, history: History) -> bool:
         return False
     if isinstance(event, TurnSkipped | EventRejected) and event.stage not in STAGES:
         history.left_out[NOT_OURS] += 1
+        return False
+    if isinstance(event, EventRejected) and accounts_for_forgotten(event):
+        history.left_out[FORGOTTEN] += 1
         return False
     return True
 
@@ -197,8 +215,14 @@ def _note(history: History, notes: _Notes, taken: Slice, event: Event) -> None:
             notes.verdicts.setdefault(event.transition_id, event)
         case HintExtracted():
             notes.hints.setdefault(event.transition_id, event)
+        case SampleBuilt() if event.feedback_id is not None:
+            notes.rewarded.append(event)
+            if event.feedback_id not in taken.feedback_ids:
+                history.unrepeatable[event.action_id] = NO_FEEDBACK
         case TurnSkipped() if accounts_for_forgotten(event):
             history.unrepeatable[event.action_id] = FORGOTTEN
+        case TurnSkipped(stage=build.STAGE, reason=reason) if reason in build.UNREWARDED:
+            notes.unrewarded.add(event.action_id)
     action_id = getattr(event, "action_id", None)
     if action_id is not None and action_id not in taken.action_ids:
         history.unrepeatable[action_id] = NO_ACTION

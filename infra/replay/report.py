@@ -31,6 +31,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "conversations": len(report.taken.conversations),
         "actions": len(report.taken.action_ids),
         "next_states": len(report.taken.next_state_ids),
+        "feedback": len(report.taken.feedback_ids),
         "identical": outcome.is_identical,
         "topics": {
             topic: {"recorded": counts.recorded, "replayed": counts.replayed, "identical": counts.identical}
@@ -47,7 +48,8 @@ def as_text(report: Report) -> str:
     """What was replayed, a table of counts, what is not in it, and the first differences."""
     taken, outcome = report.taken, report.outcome
     said = "judged afresh" if report.is_fresh else "with the recorded judgements"
-    size = f"{len(taken.action_ids)} actions and {len(taken.next_state_ids)} next states"
+    rated = f", rated {len(taken.feedback_ids)} times," if taken.feedback_ids else ""
+    size = f"{len(taken.action_ids)} actions and {len(taken.next_state_ids)} next states{rated}"
     return "\n".join(
         (
             f"{size} of {len(taken.conversations)} conversations, {said}:",

@@ -10,7 +10,8 @@ What a derived record depends on beside recorded events, and how a replay deals 
 * **models**: their answers are recorded; with the recorded judgements nobody is asked (judging.py).
 * **time**: a seal by time is recorded as its batch (packing.py); the sweeper's `ended` are recorded next states, and no
   sweeper runs; turns are never forgotten here, and those that were then are named and not compared (history.py).
-* **order between topics**: changes nothing (tests/property/test_processors_property.py).
+* **order between topics**: changes nothing (tests/property/test_processors_property.py), but for feedback: which thumb
+  was there in time is recorded as the sample that names it (telling.py).
 * **settings and model folder**: today's; the command says where the recorded run's differ.
 """
 
@@ -23,6 +24,7 @@ from infra.replay.history import History
 from infra.replay.judging import RecordedAssessment, nothing_recorded
 from infra.replay.packing import Clock, FreshPacking, Packing, RecordedPacking
 from infra.replay.slice import Slice, in_order
+from infra.replay.telling import behind_what_counts, in_time
 from processors.assess_stage import AssessStage
 from processors.config import ProcessorsConfig
 from processors.emit import Emission, encoded
@@ -30,22 +32,22 @@ from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import HintExtractor, Judge, Renderer
 from processors.stage import Stage
-from processors.turn_stage import TurnStage
+from processors.turn_stage import READS, TurnStage
 from streams.codec import Encoded
 from streams.config import KafkaConfig
 from streams.memory import MemoryTable
 from streams.placement import partition_of
 from streams.recorded import Recorded, record_of
-from streams.topics import ACTIONS, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
+from streams.topics import SAMPLES, TRANSITIONS, Topic
 
 PRODUCER = "replay"
 INPUTS_AT_ONCE = 100  # records; what they lead to is settled before the next
 _NEVER_S = 1e9  # 30 years: nothing is forgotten in a replay
 _UNBOUNDED_BYTES = 2**62
-_BY_TURN = (ACTIONS, NEXT_STATES, VERDICTS, HINTS)
-_READ = (*_BY_TURN, TRANSITIONS, SAMPLES)
+_READ = (*READS, TRANSITIONS, SAMPLES)
 
 Observe = Callable[[Recorded], None]
+_Stages = Mapping[tuple[Topic, ...], Stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +131,21 @@ async def replay(  # noqa: PLR0917 - one job, all its needs
         assessment = AssessStage(patient, assessors.judge, assessors.extractor, log, nothing_recorded, clock=clock)
         rest_s = config.seal_after_s if seals_rest else 0.0
         packing = FreshPacking(PackStage(patient, log, nothing_recorded, clock=clock), clock, rest_s)
-    stages = {_BY_TURN: turns, (TRANSITIONS,): assessment, (SAMPLES,): packing}
+    stages: _Stages = {READS: turns, (TRANSITIONS,): assessment, (SAMPLES,): packing}
     inputs = in_order([*taken.inputs, *history.unreadable])
-    for start in range(0, len(inputs), INPUTS_AT_ONCE):
-        some = inputs[start : start + INPUTS_AT_ONCE]
-        clock.advance(some)
-        for topics, stage in stages.items():
-            await stage.handle([record for record in some if record.topic in {topic.name for topic in topics}])
-        await _settle(log, stages, config)
+    told, told_last = in_time(inputs, history.thumbs if assessors is None else behind_what_counts(inputs))
+    for part in (told, told_last):
+        for start in range(0, len(part), INPUTS_AT_ONCE):
+            some = part[start : start + INPUTS_AT_ONCE]
+            clock.advance(some)
+            for topics, stage in stages.items():
+                await stage.handle([record for record in some if record.topic in {topic.name for topic in topics}])
+            await _settle(log, stages, config)
     await packing.finish()
     return comparison
 
 
-async def _settle(log: ReplayLog, stages: Mapping[tuple[Topic, ...], Stage], config: ProcessorsConfig) -> None:
+async def _settle(log: ReplayLog, stages: _Stages, config: ProcessorsConfig) -> None:
     """Deliver what was written until nothing new appears; judges get as many transitions at once as in a stack."""
     is_quiet = False
     while not is_quiet:

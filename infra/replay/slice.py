@@ -1,9 +1,10 @@
-"""`choose`: which recorded actions and next states are replayed, closed over what they depend on.
+"""`choose`: which recorded actions, next states and feedback are replayed, closed over what they depend on.
 
 A conversation is taken whole, because a turn depends on those before it; so is every conversation that holds a prompt
 base of one that is taken.
 
-Consumes `actions` and `next-states` twice: once to choose, once to take what was chosen; produces a `Slice`.
+Consumes `actions`, `next-states` and `feedback` twice, once to choose, once to take what was chosen; produces a
+`Slice`.
 """
 
 from collections import defaultdict
@@ -11,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from schemas.errors import RejectedError
-from schemas.events import ActionTaken, Event, NextStateObserved
+from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
 from streams.recorded import Recorded
-from streams.topics import ACTIONS, NEXT_STATES, Topic
+from streams.topics import ACTIONS, FEEDBACK, NEXT_STATES, Topic
 
 Read = Callable[[Sequence[Topic]], Iterator[Recorded]]  # committed records of some topics; in order within a partition
 
-_RECORDED = (ACTIONS, NEXT_STATES)
+_RECORDED = (ACTIONS, NEXT_STATES, FEEDBACK)
 
 
 class EmptySliceError(RejectedError):
@@ -40,7 +41,7 @@ class Selection:
         return self == Selection()
 
     def holds(self, event: Event) -> bool:
-        """Whether an action or next state was asked for."""
+        """Whether an action, next state or feedback was asked for."""
         return (
             (self.since_ms is None or event.time_ms >= self.since_ms)
             and (self.until_ms is None or event.time_ms < self.until_ms)
@@ -58,17 +59,18 @@ class Slice:
     conversations: frozenset[str]
     action_ids: frozenset[str]
     next_state_ids: frozenset[str]
+    feedback_ids: frozenset[str]
     incomplete: frozenset[str]  # of these actions, those whose prompt builds on one that is not in the log
     inputs: tuple[Recorded, ...] = ()  # as stages get them: oldest first, a partition's in their order; see `take`
 
     def answered_after(self, age_ms: int) -> set[str]:
-        """Actions with a next state that Kafka took so much later than themselves."""
+        """Actions with a next state or feedback that Kafka took so much later than themselves."""
         taken_ms: dict[str, int] = {}
         late = set()
         for record in self.inputs:
             if isinstance(record.event, ActionTaken):
                 taken_ms.setdefault(record.event.id, record.timestamp_ms)
-            elif isinstance(record.event, NextStateObserved):
+            elif isinstance(record.event, NextStateObserved | FeedbackGiven):
                 since_ms = taken_ms.get(record.event.action_id, record.timestamp_ms)
                 late |= {record.event.action_id} if record.timestamp_ms - since_ms > age_ms else set()
         return late
@@ -84,6 +86,7 @@ class _Chosen:
 
     homes: dict[str, str] = field(default_factory=dict)  # action id -> conversation
     followed: dict[str, str] = field(default_factory=dict)  # next state id -> conversation
+    rated: dict[str, str] = field(default_factory=dict)  # feedback id -> conversation
     bases: dict[str, str] = field(default_factory=dict)  # action id -> base action id, where it has one
     conversations: set[str] = field(default_factory=set)
 
@@ -107,6 +110,7 @@ class _Chosen:
             conversations=frozenset(self.conversations),
             action_ids=action_ids,
             next_state_ids=frozenset(key for key, home in self.followed.items() if home in self.conversations),
+            feedback_ids=frozenset(key for key, home in self.rated.items() if home in self.conversations),
             incomplete=frozenset(key for key in action_ids if self._end(key) not in self.homes),
         )
 
@@ -132,6 +136,8 @@ def choose(read: Read, selection: Selection) -> Slice:
                 chosen.bases[event.id] = event.base_action_id
         elif isinstance(event, NextStateObserved):
             chosen.followed[event.id] = event.conversation_id
+        elif isinstance(event, FeedbackGiven):
+            chosen.rated[event.id] = event.conversation_id
         if event is not None and selection.holds(event):
             chosen.conversations.add(event.conversation_id)
     if not chosen.conversations or selection.conversations - chosen.conversations:

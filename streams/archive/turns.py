@@ -1,6 +1,6 @@
 """`turns_view`: the view `turns`, from rows that were written ahead and those that are others by now.
 
-`turns` joins ten topics; in a long log that takes seconds, and nearly all of it was joined the same way before. So an
+`turns` joins eleven topics; in a long log that takes seconds, and nearly all was joined the same way before. So an
 archive holds its rows up to some positions (the manifest's `summary`, which summary.py writes). What came later names
 the actions whose rows may have changed: those are joined afresh, once, when the views are made, which show one state of
 the log anyway; all others are read. Consumes a manifest, produces SQL; runs none.
@@ -22,6 +22,7 @@ _Positions = Mapping[tuple[str, int], Position]
 _ACTIONS = {
     "actions": "SELECT event_id AS action_id FROM {records}",
     "next_states": "SELECT action_id FROM {records}",
+    "feedback": "SELECT action_id FROM {records}",
     "transitions": "SELECT action_id FROM {records}",
     "verdicts": "SELECT action_id FROM {records}",
     "hints": "SELECT action_id FROM {records}",

@@ -12,6 +12,7 @@ SELECT
     taught.sample_id,
     taught.action_id,
     turns.score,
+    turns.thumb,
     array_to_string(turns.hints, chr(10)) AS hint,
     turns.conversation_id,
     turns.turn,

@@ -17,6 +17,13 @@ CREATE OR REPLACE MACRO said(messages) AS nullif(array_to_string(list_transform(
 -- never before such a part (schemas/prompt.py).
 CREATE OR REPLACE MACRO after_tail(messages, tail) AS messages[coalesce(tail.num_before, 0) + 1:];
 
+-- What feedback says in one word: 1 (up), -1 (down) or neither, NULL. A rating says it in the best and the worst quarter
+-- of its scale (schemas/feedback.py).
+CREATE OR REPLACE MACRO thumb_given(feedback) AS coalesce(feedback.thumb, CASE
+    WHEN (feedback.rating - feedback.worst_rating) / (feedback.best_rating - feedback.worst_rating) >= 0.75 THEN 1
+    WHEN (feedback.rating - feedback.worst_rating) / (feedback.best_rating - feedback.worst_rating) <= 0.25 THEN -1
+END);
+
 -- Whether an action is one of those that are asked for; NULL asks for all.
 CREATE OR REPLACE MACRO is_wanted(id, wanted) AS (wanted IS NULL OR id IN (SELECT unnest(wanted)));
 
@@ -24,7 +31,8 @@ CREATE OR REPLACE MACRO is_wanted(id, wanted) AS (wanted IS NULL OR id IN (SELEC
 -- view through windows and outer joins, and a filter on the topic lets it skip nearly all of an archive.
 CREATE OR REPLACE MACRO turns_of(wanted) AS TABLE
 WITH sample AS (
-    SELECT samples.event_id, samples.action_id, samples.transition_id, samples.verdict_id, samples.hint_id
+    SELECT samples.event_id, samples.action_id, samples.transition_id, samples.verdict_id, samples.hint_id,
+        samples.feedback_id
     FROM samples
     WHERE is_wanted(samples.action_id, wanted)
     QUALIFY row_number() OVER (
@@ -57,6 +65,23 @@ WITH sample AS (
         PARTITION BY hints.action_id, hints.transition_id
         ORDER BY sample.event_id IS NULL, hints.time, hints.event_id
     ) = 1
+), given AS (
+    -- Thumbs, by age. That which a sample was built from was the newest that was known then.
+    SELECT feedback.event_id, feedback.action_id, feedback.tenant, thumb_given(feedback) AS thumb,
+        (feedback.time, feedback.event_id) AS age
+    FROM feedback
+    WHERE is_wanted(feedback.action_id, wanted) AND thumb_given(feedback) IS NOT NULL
+), thumb AS (
+    SELECT given.action_id, given.tenant,
+        coalesce(max(given.event_id) FILTER (WHERE given.event_id = sample.feedback_id), max_by(given.event_id, given.age))
+            AS event_id,
+        coalesce(max(given.thumb) FILTER (WHERE given.event_id = sample.feedback_id), max_by(given.thumb, given.age))
+            AS thumb,
+        count(*) FILTER (WHERE sample.event_id IS NOT NULL AND (used.age IS NULL OR given.age > used.age)) AS late
+    FROM given
+    LEFT JOIN sample ON sample.action_id = given.action_id
+    LEFT JOIN given AS used ON used.event_id = sample.feedback_id
+    GROUP BY given.action_id, given.tenant
 ), training AS (
     SELECT trained.policy, trained.action_id, trained.sample_id, trained.version, checkpoints.event_id,
         checkpoints.parent_version
@@ -104,6 +129,9 @@ SELECT
     transition.event_id AS transition_id,
     verdict.event_id AS verdict_id, verdict.score, verdict.abstention, verdict.judge,
     hint.event_id AS hint_id, hint.hints,
+    thumb.event_id AS feedback_id, thumb.thumb,
+    CASE WHEN thumb.event_id IS NOT NULL THEN coalesce(thumb.event_id = sample.feedback_id, FALSE) END AS thumb_counts,
+    coalesce(thumb.late, 0) AS late_thumbs,
     outcome.score AS outcome,
     coalesce(training.sample_id, sample.event_id) AS sample_id,
     batch.event_id AS batch_id,
@@ -117,6 +145,7 @@ LEFT JOIN (
 ) AS words ON words.event_id = transition.event_id
 LEFT JOIN verdict ON verdict.action_id = acted.event_id AND verdict.transition_id = transition.event_id
 LEFT JOIN hint ON hint.action_id = acted.event_id AND hint.transition_id = transition.event_id
+LEFT JOIN thumb ON thumb.action_id = acted.event_id AND thumb.tenant = acted.tenant
 LEFT JOIN sample ON sample.action_id = acted.event_id
 LEFT JOIN training ON training.action_id = acted.event_id AND training.policy = acted.policy
 LEFT JOIN batch ON batch.sample_id = coalesce(training.sample_id, sample.event_id)

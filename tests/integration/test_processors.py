@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, next_state
+from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, next_state, thumb
 
 from infra.audit import audit
 from schemas.clock import now_ms
@@ -25,6 +25,7 @@ from streams.producer import EventProducer
 from streams.topics import (
     ACTIONS,
     BATCHES,
+    FEEDBACK,
     HINTS,
     NEXT_STATES,
     REJECTIONS,
@@ -95,6 +96,10 @@ def num_ids(kafka, topic):
     return len({event.id for event in recorded(kafka, topic)[topic.name]})
 
 
+def num_in_batches(kafka):
+    return len({sample_id for batch in recorded(kafka, BATCHES)["batches"] for sample_id in batch.sample_ids})
+
+
 def send(kafka, *events):
     """Record (topic, event) pairs, in order."""
 
@@ -107,7 +112,7 @@ def send(kafka, *events):
 
 
 def feed(kafka, numbers):
-    """Turns of 7 conversations; every other next state comes before its action."""
+    """Turns of 7 conversations; every other next state comes before its action, and thanks come with a thumb down."""
     events = []
     for number in numbers:
         name, conversation = f"a-{number}", f"c-{number % 7}"
@@ -116,6 +121,8 @@ def feed(kafka, numbers):
             (NEXT_STATES, next_state(name, REPLIES[number % 5], conversation_id=conversation)),
         ]
         events += pair[:: 1 if number % 2 else -1]
+        if REPLIES[number % 5] == GOOD:
+            events.append((FEEDBACK, thumb(name, -1, conversation_id=conversation)))
     send(kafka, *events)
 
 
@@ -141,6 +148,9 @@ def test_sigkill_at_any_moment_loses_nothing_and_makes_nothing_twice(kafka, tmp_
     assert sorted(sample.action_id for sample in samples.values()) == sorted(
         name for name, reply in expected.items() if reply in {GOOD, BAD, HINTED}
     )
+    thumbed = [sample for sample in samples.values() if sample.feedback_id is not None]
+    assert all(sample.reward == -1 for sample in thumbed)
+    assert thumbed, "no thumb came in time"
     skips = {event.id: event for event in found["skips"]}
     assert Counter((skip.action_id, skip.reason) for skip in skips.values()) == {
         (name, {UNRELATED: "zero_without_hint", UNSURE: "abstained_without_hint"}[reply]): 1
@@ -162,16 +172,20 @@ def test_nonsense_is_rejected_silence_is_ended_and_sigterm_is_obeyed(kafka, tmp_
     nonsense = send_raw(kafka, b"not an event")
     feed(kafka, [0])
     send(kafka, (ACTIONS, action("lonely", conversation="c-lonely")))
+    send(kafka, (FEEDBACK, thumb("lonely", conversation_id="c-lonely")))
     with processors(kafka, tmp_path, {"next_state_timeout_s": 1.0, "seal_after_s": 1.0}) as running:
         until(lambda: num_ids(kafka, SKIPS) == 1, "what nobody answered is skipped")
-        until(lambda: num_ids(kafka, BATCHES) == 1, "what waits too long is sealed")
+        until(lambda: num_ids(kafka, SAMPLES) == 2, "what ended with a thumb is a sample")
+        until(lambda: num_in_batches(kafka) == 2, "what waits too long is sealed")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(timeout=10) == 0
     found = recorded(kafka, NEXT_STATES, *DERIVED)
     assert [(skip.action_id, skip.reason) for skip in found["skips"]] == [("lonely", "no_next_state")]
     (end,) = [event for event in found["next-states"] if event.kind == "ended"]
     assert end.time_ms == action().time_ms + 1_000
-    assert [(batch.sealed_by, len(batch.sample_ids)) for batch in found["batches"]] == [("time", 1)]
+    assert {batch.sealed_by for batch in found["batches"]} == {"time"}
+    (lonely,) = [sample for sample in found["samples"] if sample.action_id == "lonely"]
+    assert (lonely.reward, lonely.feedback_id, lonely.verdict_id) == (1.0, "f-lonely", "")
     (rejection,) = found["rejections"]
     assert (rejection.topic, rejection.partition, rejection.offset) == nonsense
     assert rejection.value_preview == "not an event"

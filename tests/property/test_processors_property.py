@@ -10,13 +10,37 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, World, action, ended, next_state, resolved, user
+from processor_world import (
+    BAD,
+    GOOD,
+    HINTED,
+    UNRELATED,
+    UNSURE,
+    World,
+    action,
+    ended,
+    next_state,
+    resolved,
+    thumb,
+    user,
+)
 
 from processors.config import ProcessorsConfig
 from schemas.events import Event
-from streams.topics import ACTIONS, BATCHES, HINTS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
+from streams.topics import (
+    ACTIONS,
+    BATCHES,
+    FEEDBACK,
+    HINTS,
+    NEXT_STATES,
+    REJECTIONS,
+    SAMPLES,
+    SKIPS,
+    TRANSITIONS,
+    VERDICTS,
+)
 
-READ = (ACTIONS, NEXT_STATES, TRANSITIONS, VERDICTS, HINTS, SAMPLES)
+READ = (ACTIONS, NEXT_STATES, FEEDBACK, TRANSITIONS, VERDICTS, HINTS, SAMPLES)
 DERIVED = (TRANSITIONS, VERDICTS, HINTS, SAMPLES, SKIPS)
 
 
@@ -30,10 +54,13 @@ class Chat:
 
     actions: tuple[Event, ...]
     next_states: tuple[Event, ...]
+    feedback: tuple[Event, ...] = ()
 
 
+THUMBS = st.lists(st.sampled_from([-1, 1]), max_size=2)
 TURN = st.fixed_dictionaries(
     {
+        "thumbs": st.just([]),
         "text": st.sampled_from([GOOD, BAD, UNRELATED, UNSURE, HINTED, None]),
         "ended": st.booleans(),
         "branch": st.booleans(),
@@ -43,13 +70,16 @@ TURN = st.fixed_dictionaries(
 )
 
 
+RATED_TURN = st.builds(lambda turn, thumbs: {**turn, "thumbs": thumbs}, TURN, THUMBS)
+
+
 @st.composite
-def chats(draw):
-    return [chat(f"c-{n}", draw(st.lists(TURN, min_size=1, max_size=4))) for n in range(draw(st.integers(1, 3)))]
+def chats(draw, turn):
+    return [chat(f"c-{n}", draw(st.lists(turn, min_size=1, max_size=4))) for n in range(draw(st.integers(1, 3)))]
 
 
 def chat(name, turns):
-    actions, next_states, base, messages = [], [], None, ()
+    actions, next_states, feedback, base, messages = [], [], [], None, ()
     for number, turn in enumerate(turns):
         messages = (*messages, user(f"question {number}"))
         taken = action(f"{name}/{number}", messages=messages, reply="ok", conversation=name, base=base)
@@ -65,7 +95,12 @@ def chat(name, turns):
             actions.append(actions[-1])
             followed += followed[:1]
         next_states += followed
-    return Chat(tuple(actions), tuple(next_states))
+        given = [
+            thumb(taken.id, said, id=f"f-{taken.id}-{n}", conversation_id=name, time_ms=3_000 + n)
+            for n, said in enumerate(turn["thumbs"])
+        ]
+        feedback += given[::-1] + given if turn["repeat"] else given
+    return Chat(tuple(actions), tuple(next_states), tuple(feedback))
 
 
 class Moody:
@@ -152,10 +187,10 @@ CRASHES = st.lists(st.integers(0, 25), max_size=3)
 
 
 @st.composite
-def interleaved(draw):
+def interleaved(draw, turn=TURN):
     """Conversations, and their events mixed: each conversation's order kept within a topic, and nothing else."""
-    conversations = draw(chats())
-    queues = [list(events) for each in conversations for events in (each.actions, each.next_states)]
+    conversations = draw(chats(turn))
+    queues = [list(events) for each in conversations for events in (each.actions, each.next_states, each.feedback)]
     mixed = []
     while queues := [queue for queue in queues if queue]:
         mixed.append(draw(st.sampled_from(queues)).pop(0))
@@ -209,3 +244,53 @@ def test_every_action_ends_as_one_sample_or_as_a_skip_that_says_why(history, cra
     skipped = {skip.action_id for skip in world.log.by_id(SKIPS).values() if skip.reason != "branch"}
     assert len(trained) == len(set(trained))
     assert set(trained) | skipped == {taken.id for each in conversations for taken in each.actions}
+
+
+@settings(max_examples=60, deadline=None)
+@given(interleaved(RATED_TURN), SCHEDULE, CRASHES)
+def test_with_thumbs_too_an_action_is_one_sample_at_most_and_says_what_rewarded_it(history, schedule, crash_points):
+    conversations, mixed = history
+    world = CrashingWorld()
+    for event in mixed:
+        world.record(event)
+    asyncio.run(world.survive(schedule, crash_points))
+    given = {event.id: event for each in conversations for event in each.feedback}
+    scores = {verdict.id: verdict.score for verdict in world.log.by_id(VERDICTS).values()}
+    samples = world.log.by_id(SAMPLES).values()
+    assert len({sample.action_id for sample in samples}) == len(samples)
+    for sample in samples:
+        if sample.feedback_id is None:
+            assert sample.reward == (scores[sample.verdict_id] or None)
+        else:
+            assert given[sample.feedback_id].action_id == sample.action_id
+            assert sample.reward == given[sample.feedback_id].thumb
+    assert world.log.events(REJECTIONS) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(interleaved(RATED_TURN), SCHEDULE)
+def test_a_thumb_makes_a_sample_of_every_turn_that_may_train_and_is_followed_in_whatever_order(history, schedule):
+    conversations, mixed = history
+    world = CrashingWorld()
+    for event in mixed:
+        world.record(event)
+    asyncio.run(world.survive(schedule, ()))
+    refused = {skip.action_id for skip in world.log.by_id(SKIPS).values() if skip.reason in {"side_turn", "aborted"}}
+    followed = {event.action_id for each in conversations for event in each.next_states}
+    thumbed = {event.action_id for each in conversations for event in each.feedback}
+    assert thumbed & followed - refused <= {sample.action_id for sample in world.log.by_id(SAMPLES).values()}
+
+
+@settings(max_examples=40, deadline=None)
+@given(interleaved(RATED_TURN), SCHEDULE, SCHEDULE)
+def test_thumbs_that_are_known_before_the_judge_answers_give_the_same_samples_in_any_order(history, one, other):
+    """Every thumb is read first, so only the order of everything else is left; ends are left out (they do not wait)."""
+    built = []
+    for schedule in (one, other):
+        world = CrashingWorld()
+        for event in history[1]:
+            if getattr(event, "kind", "messages") != "ended":
+                world.record(event)
+        asyncio.run(world.survive([(FEEDBACK, 1_000), *schedule], ()))
+        built.append(world.log.by_id(SAMPLES))
+    assert built[0] == built[1]

@@ -4,9 +4,9 @@ import asyncio
 
 from hypothesis import given, settings
 from replay_world import records_of, replayed
-from test_processors_property import CRASHES, SCHEDULE, CrashingWorld, interleaved
+from test_processors_property import CRASHES, RATED_TURN, SCHEDULE, CrashingWorld, interleaved
 
-from streams.topics import ACTIONS, NEXT_STATES
+from streams.topics import ACTIONS, FEEDBACK, NEXT_STATES
 
 
 def recorded(history, schedule, crash_points):
@@ -25,11 +25,19 @@ def test_order_repeats_and_crashes_do_not_show_in_a_replay(history, schedule, cr
     assert outcome.not_compared == {}
 
 
+@settings(max_examples=80, deadline=None)
+@given(interleaved(RATED_TURN), SCHEDULE, CRASHES)
+def test_which_thumb_came_in_time_is_replayed_as_it_was_recorded(history, schedule, crash_points):
+    outcome = replayed(recorded(history, schedule, crash_points))
+    assert outcome.differences == ()
+    assert outcome.not_compared == {}
+
+
 @settings(max_examples=20, deadline=None)
-@given(interleaved(), SCHEDULE, CRASHES)
+@given(interleaved(RATED_TURN), SCHEDULE, CRASHES)
 def test_the_replay_of_a_replay_is_identical(history, schedule, crash_points):
     records = recorded(history, schedule, crash_points)
-    inputs = [record for record in records if record.topic in {ACTIONS.name, NEXT_STATES.name}]
+    inputs = [record for record in records if record.topic in {ACTIONS.name, NEXT_STATES.name, FEEDBACK.name}]
     derived = []
     replayed(records, observe=derived.append)
     again = []

@@ -100,13 +100,14 @@ def _hint(event: e.HintExtracted, log: LogIndex) -> Iterator[Recipe]:
 
 
 def _sample(event: e.SampleBuilt, log: LogIndex) -> Iterator[Recipe]:
-    action, verdict, hint = (
-        log.of(e.ActionTaken).get(event.action_id),
-        log.of(e.VerdictReached).get(event.verdict_id),
-        log.of(e.HintExtracted).get(event.hint_id),
-    )
-    inputs = (event.action_id, event.transition_id, event.verdict_id, event.hint_id)
-    yield Recipe("build", inputs, _context(action, verdict, hint))
+    others: list[Fact[Any] | None] = [log.of(e.TransitionJoined).get(event.transition_id)]
+    if event.verdict_id:  # nobody judged a turn that nothing followed but a thumb
+        others += (log.of(e.VerdictReached).get(event.verdict_id), log.of(e.HintExtracted).get(event.hint_id))
+    if event.feedback_id is not None:
+        others.append(log.of(e.FeedbackGiven).get(event.feedback_id))
+    named = (event.transition_id, event.verdict_id, event.hint_id, event.feedback_id)
+    inputs = (event.action_id, *(each for each in named if each))
+    yield Recipe("build", inputs, _context(log.of(e.ActionTaken).get(event.action_id), *others))
 
 
 def _skip(event: e.TurnSkipped, log: LogIndex) -> Iterator[Recipe]:

@@ -2,7 +2,7 @@
 
 Offsets are no references, only hints: a restored topic has others. Next states, feedback and what the join says of them
 may come before their action, so a missing action is waited for as long as a turn may stay open, and is no failure where
-the next state that names it was rejected.
+the next state or feedback that names it was rejected.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from streams.topics import TOPIC_OF
 Reference = tuple[type[e.Event], str]
 
 _DELETED = "referred-to events that retention or an erasure may have deleted"
+_REJECTED = "unknown actions of rejected next states and feedback"
 _AWAITED = "actions that a next state or feedback names and that may still come"
 
 
@@ -42,7 +43,10 @@ def named_by(event: e.Event) -> Iterator[Reference]:
             yield from ((e.ActionTaken, event.action_id), (e.TransitionJoined, event.transition_id))
         case e.SampleBuilt():
             yield from ((e.ActionTaken, event.action_id), (e.TransitionJoined, event.transition_id))
-            yield from ((e.VerdictReached, event.verdict_id), (e.HintExtracted, event.hint_id))
+            if event.verdict_id:  # nobody judged a turn that nothing followed but a thumb
+                yield from ((e.VerdictReached, event.verdict_id), (e.HintExtracted, event.hint_id))
+            if event.feedback_id is not None:
+                yield e.FeedbackGiven, event.feedback_id
         case e.ActionTrained():
             yield from ((e.ActionTaken, event.action_id), (e.SampleBuilt, event.sample_id))
         case e.BatchSealed() | e.CheckpointPublished():
@@ -63,10 +67,15 @@ def _report(fact: Fact[e.Event], kind: type[e.Event], event_id: str, log: LogInd
         tally.hidden[_DELETED] += 1
     elif kind is e.ActionTaken and _may_come(fact, event_id, log):
         tally.hidden[_AWAITED] += 1
-    elif kind is e.ActionTaken and any(log.is_rejected(one.line) for one in log.about(e.NextStateObserved, event_id)):
-        tally.counted["unknown actions of rejected next states"] += 1
+    elif kind is e.ActionTaken and _is_said_to_be_unknown(event_id, log):
+        tally.counted[_REJECTED] += 1
     else:
         miss(line, f"{type(event).__name__} names {kind.__name__} {event_id}, which is nowhere in the log.", log, tally)
+
+
+def _is_said_to_be_unknown(action_id: str, log: LogIndex) -> bool:
+    said = (*log.about(e.NextStateObserved, action_id), *log.about(e.FeedbackGiven, action_id))
+    return any(log.is_rejected(one.line) for one in said)
 
 
 def _may_come(fact: Fact[e.Event], action_id: str, log: LogIndex) -> bool:

@@ -19,7 +19,9 @@ from streams.questions import ready_questions
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
-    archive(folder, taught().as_sent())
+    log = taught()
+    log.feedback("a0", 1)
+    archive(folder, log.as_sent())
     return folder
 
 

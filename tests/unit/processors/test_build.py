@@ -1,14 +1,16 @@
 """The truth table from verdict and hint to sample or skip; what a sample copies and what it refuses."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
-from processor_world import LetterRenderer, action, resolved, user
+from processor_world import LetterRenderer, action, ended, resolved, thumb, user
 
-from processors.build import build, check_vocabulary, not_invertible
-from processors.credit import reward_of, waits_for_outcome
+from processors.build import build, build_ended, check_vocabulary, not_invertible
+from processors.credit import newest_thumb, reward_of, waits_for_outcome
+from processors.derive import context_of
 from schemas.errors import RejectedError, TokenMismatchError
-from schemas.events import HintExtracted, Sampling, VerdictReached
+from schemas.events import Event, HintExtracted, Sampling, VerdictReached
 from schemas.origin import UNSCORED
 from schemas.validate import validate
 
@@ -29,8 +31,9 @@ def hint(*hints, reason=""):
     return HintExtracted(id="h-1", **OF_TURN, hints=hints, reason=reason, extractor="echo-hints", extractor_version="1")
 
 
-def built(score=1, hints=(), taken=ACTION, **changes):
-    return build(taken, PROMPT, verdict(score, **changes), hint(*hints, reason="none found"), LetterRenderer())
+def built(score=1, hints=(), taken=ACTION, thumb=None, **changes):
+    said = verdict(score, **changes), hint(*hints, reason="none found")
+    return build(taken, PROMPT, *said, LetterRenderer(), thumb=thumb)
 
 
 @pytest.mark.parametrize(("score", "reward"), [(1, 1.0), (-1, -1.0), (0, None), (None, None)])
@@ -154,3 +157,47 @@ def test_what_another_model_served_may_be_too_long_for_the_policy():
 def test_tokens_that_are_made_are_in_the_vocabulary():
     with pytest.raises(TokenMismatchError, match="vocabulary has 10 tokens"):
         observed(SmallRenderer())
+
+
+@pytest.mark.parametrize("score", [1, 0, -1, None])
+@pytest.mark.parametrize("said", [1, -1])
+def test_a_thumb_is_the_reward_whatever_the_judge_says(score, said):
+    sample = built(score, thumb=thumb(said=said))
+    assert (sample.reward, sample.feedback_id, sample.verdict_id) == (said, "f-a-1", "v-1")
+    assert sample.time_ms == 3_000
+
+
+def test_a_sample_with_a_thumb_is_another_sample_than_that_without_and_no_older_than_the_thumb():
+    late = thumb(time_ms=9_000)
+    assert built(1, thumb=late).id != built(1).id
+    assert built(1, thumb=late).time_ms == 9_000
+    assert built(1).feedback_id is None
+
+
+@pytest.mark.parametrize(("score", "said", "num_hints"), [(-1, 1, 0), (-1, -1, 1), (0, 1, 1), (None, 1, 1), (1, -1, 1)])
+def test_hints_of_a_reading_that_a_thumb_up_contradicts_are_set_aside(score, said, num_hints):
+    sample = built(score, ("answer in one sentence",), thumb=thumb(said=said))
+    assert len(sample.hints) == len(sample.teacher_prompt_ids) == num_hints
+
+
+def test_a_thumb_does_not_undo_a_sampler():
+    skip = built(1, (), replace(ACTION, sampling=Sampling(top_p=0.5)), thumb=thumb())
+    assert skip.reason == "sampler_not_invertible"
+
+
+def test_a_turn_that_nothing_followed_is_a_sample_by_its_thumb_alone():
+    transition = Event(id="t-end", **context_of(ACTION, ended()))
+    sample = build_ended(ACTION, PROMPT, transition, thumb(said=-1), LetterRenderer())
+    assert (sample.transition_id, sample.verdict_id, sample.hint_id, sample.feedback_id) == ("t-end", "", "", "f-a-1")
+    assert (sample.reward, sample.hints, sample.time_ms) == (-1.0, (), 3_000)
+    greedy = replace(ACTION, sampling=Sampling(temperature=0.0))
+    assert build_ended(greedy, PROMPT, transition, thumb(), LetterRenderer()) is None
+
+
+def test_of_several_thumbs_the_newest_counts_and_the_later_id_where_that_is_equal():
+    old, new = thumb(id="z", time_ms=1), thumb(id="a", time_ms=2, said=-1)
+    twin = thumb(id="b", time_ms=2)
+    comment = thumb(id="c", time_ms=9, thumb=None, comment="Too long.")
+    for order in permutations((old, new, twin, comment)):
+        assert newest_thumb(order) is twin
+    assert newest_thumb((comment,)) is None

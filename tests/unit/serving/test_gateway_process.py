@@ -16,7 +16,8 @@ from example_events import ACTION, WHOLE
 from pydantic import ValidationError
 
 from schemas.errors import BrokerUnavailableError, FatalError
-from schemas.events import Event
+from schemas.events import Event, FeedbackGiven
+from schemas.feedback import digest_said
 from serving import gateway_process, shutdown
 from serving.config import EngineConfig, GatewayConfig
 from serving.gateway_process import Memory, run_gateway, serve
@@ -108,6 +109,19 @@ async def test_what_the_last_gateway_spooled_is_known_without_kafka_and_the_rest
         await asyncio.wait_for(memory.restore_later(), 5)
         assert len(memory.index) == 2
     await producer.close(0.1)
+
+
+def test_what_was_said_of_an_answer_is_known_after_a_restart_newest_last() -> None:
+    index = empty_index()
+    given = [
+        FeedbackGiven(id=f"f-{n}", time_ms=n, policy="assistant", action_id=LOGGED.id, thumb=1 if n else -1)
+        for n in range(2)
+    ]
+    gateway_process.restore([*given[::-1], LOGGED, given[0]], index, Routes("assistant"))
+    opened = index.get(LOGGED.id)
+    assert opened is not None
+    assert opened.feedback == {each.id: digest_said(each) for each in given}
+    assert list(opened.feedback) == ["f-0", "f-1"]
 
 
 @pytest.fixture

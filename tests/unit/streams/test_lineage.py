@@ -148,3 +148,19 @@ def test_an_imported_turn_is_by_no_version() -> None:
     log = MadeLog()
     log.action("old", logprob_origin="unscored", response_logprobs=(), token_versions=())
     assert "turn 0 imported for assistant" in render_tree(find(log.query(), "talk"))
+
+
+def test_a_thumb_is_told_beside_the_verdict_with_what_it_did() -> None:
+    log = MadeLog()
+    log.ready("a0", -1, question="q", answer="a", reply="No.", sample={"feedback_id": "feedback-a0"})
+    log.feedback("a0", 1)
+    log.ready("a1", 1, question="q", answer="a", reply="Thanks!")
+    log.feedback("a1", -1)
+    log.action("a2")
+    log.feedback("a2", -1)
+    tree = render_tree(find(log.query(), "talk"))
+    assert "verdict verdict-a0: -1 by judge reaction\n" in tree
+    assert "feedback feedback-a0: thumb up, which is its reward\n" in tree
+    assert "feedback feedback-a1: thumb down, after its sample was built\n" in tree
+    assert "feedback feedback-a2: thumb down\n" in tree
+    assert find(log.query(), "feedback-a1").id == "a1"

@@ -6,12 +6,23 @@ import pytest
 from made_log import POLICY, START_MS, MadeLog, user
 
 from schemas.errors import RejectedError
-from schemas.events import EventRejected, KeptTail, Message, OutcomeReported, PolicyRefused, SkipReason, ToolCall
+from schemas.events import (
+    EventRejected,
+    FeedbackGiven,
+    KeptTail,
+    Message,
+    OutcomeReported,
+    PolicyRefused,
+    SkipReason,
+    ToolCall,
+)
+from schemas.feedback import thumb_of
 from schemas.origin import UNSCORED
 from streams.archive.views import READY_MADE
 from streams.columns import view_columns, view_name
 from streams.config import KafkaConfig
 from streams.query import LogQuery, QueryRefusedError, topics_of
+from streams.questions import sql_of
 from streams.tables import tables
 from streams.topics import TOPICS, Topic
 
@@ -268,6 +279,49 @@ def test_learning_tells_each_versions_reception() -> None:
     assert [row["mean_staleness"] for row in rows] == [0.5, 0.0]  # a0 was fresh, a1 one version old; a2 fresh
 
 
+def test_a_turn_shows_its_thumb_beside_its_score_and_whether_it_counts() -> None:
+    log = MadeLog()
+    stars = {"worst_rating": 1.0, "best_rating": 5.0}
+    log.ready("counted", -1, question="q", answer="a", reply="No.", sample={"feedback_id": "feedback-counted"})
+    log.feedback("counted", 1)
+    log.ready("changed", -1, question="q", answer="a", reply="No.", sample={"feedback_id": "first"})
+    for name, thumb in (("first", 1), ("second", -1)):
+        log.feedback("changed", thumb, id=name)
+    log.ready("late", 1, question="q", answer="a", reply="Fine.")
+    log.feedback("late", rating=2.0, **stars)
+    log.feedback("late", rating=3.0, id="neither", **stars)
+    log.action("waiting")
+    log.feedback("waiting", rating=4.0, id="f4", **stars)
+    log.feedback("waiting", -1, id="foreign", tenant="other")
+    log.action("commented")
+    log.feedback("commented", comment="Hm.")
+    query = log.query()
+    shown = "action_id, score, feedback_id, thumb, thumb_counts, late_thumbs"
+    assert set(query.sql(f"SELECT {shown} FROM turns").rows) == {
+        ("counted", -1, "feedback-counted", 1, True, 0),
+        ("changed", -1, "first", 1, True, 1),
+        ("late", 1, "feedback-late", -1, False, 1),
+        ("waiting", None, "f4", 1, False, 0),
+        ("commented", None, None, None, None, 0),
+    }
+    (row,) = dicts(query, "SELECT thumbs_up, thumbs_down, late_thumbs FROM learning")
+    assert row == {"thumbs_up": 3, "thumbs_down": 1, "late_thumbs": 2}
+    asked = query.sql(sql_of("thumbs"))
+    assert asked.rows == (("reaction", 3, 0, 3, 0, 0, 0.0, 2), (None, 1, 0, 0, 0, 1, None, 0))
+
+
+@pytest.mark.parametrize("rating", [1.0, 1.9, 2.0, 2.1, 3.0, 3.9, 4.0, 5.0])
+@pytest.mark.parametrize(("worst", "best"), [(1.0, 5.0), (5.0, 1.0), (0.0, 10.0), (6.0, 0.0), (None, None)])
+def test_a_rating_is_the_same_thumb_in_views_and_processors(
+    rating: float, worst: float | None, best: float | None
+) -> None:
+    log = MadeLog()
+    log.feedback("a", rating=rating, worst_rating=worst, best_rating=best)
+    event = log.records[0].event
+    assert isinstance(event, FeedbackGiven)
+    assert log.query().sql("SELECT thumb_given(feedback) FROM feedback").rows == ((thumb_of(event),),)
+
+
 def test_a_version_that_nobody_judged_has_no_mean_instead_of_zero() -> None:
     log = MadeLog()
     log.action("a0")
@@ -416,6 +470,7 @@ def test_lineage_leads_from_a_checkpoint_to_the_words(taught: LogQuery) -> None:
         "sample_id": "sample-a0",
         "action_id": "a0",
         "score": -1,
+        "thumb": None,
         "hint": "Answer without bold.",
         "conversation_id": "talk",
         "turn": 0,

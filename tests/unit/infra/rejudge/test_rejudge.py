@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, LetterRenderer
+from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, LetterRenderer, thumb
 from replay_world import echoes, lived, reader, records_of
 
 from infra.rejudge.agreement import agreement_of, table
@@ -13,7 +13,7 @@ from infra.replay.slice import Selection
 from processors.config import ProcessorsConfig
 from processors.ports import Judgement
 from schemas.events import VerdictReached, VersionSpan
-from streams.topics import BATCHES, SAMPLES, VERDICTS
+from streams.topics import BATCHES, FEEDBACK, SAMPLES, VERDICTS
 
 REPLIES = (GOOD, BAD, UNRELATED, UNSURE, HINTED)
 
@@ -85,6 +85,17 @@ def test_every_sample_is_in_a_batch_at_the_offsets_that_a_new_topic_gives():
         (4, 4, "time"),
     ]
     assert [sample_id for batch in batches for sample_id in batch.sample_ids] == [each.event.id for each in samples]
+
+
+def test_a_thumb_outweighs_the_new_judge_too_also_where_it_came_too_late_for_the_old_one():
+    world = lived((GOOD, GOOD, GOOD))
+    world.log.append(thumb("c-0/1", conversation_id="c-0"))
+    assert [sample.feedback_id for sample in world.log.events(SAMPLES)] == [None] * 3
+    found = judged_again(records_of(world.log))
+    assert [verdict.score for verdict in events(found, VERDICTS)] == [-1] * 3
+    samples = {sample.action_id: (sample.reward, sample.feedback_id) for sample in events(found, SAMPLES)}
+    assert samples == {"c-0/0": (-1.0, None), "c-0/1": (1.0, "f-c-0/1"), "c-0/2": (-1.0, None)}
+    assert [feedback.policy for feedback in events(found, FEEDBACK)] == ["assistant-stern"]
 
 
 def verdict(score):

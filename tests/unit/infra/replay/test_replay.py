@@ -5,17 +5,37 @@ from dataclasses import replace
 
 import pytest
 from example_events import EXAMPLES
-from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, ended, next_state, user
+from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, ended, next_state, thumb, user
 from replay_world import altered, echoes, lived, records_of, replayed, talk
 
-from infra.replay.history import EXPIRED, FORGOTTEN, NO_ACTION, NO_BASE, NO_NEXT_STATE, NOT_OURS, PARTLY_OUTSIDE
+from infra.replay.history import (
+    EXPIRED,
+    FORGOTTEN,
+    NO_ACTION,
+    NO_BASE,
+    NO_FEEDBACK,
+    NO_NEXT_STATE,
+    NOT_OURS,
+    PARTLY_OUTSIDE,
+)
 from infra.replay.run import Assessors
 from infra.replay.slice import EmptySliceError, Selection
 from processors.config import ProcessorsConfig
 from processors.join import skip
 from processors.ports import Judgement
 from schemas.events import CheckpointPublished
-from streams.topics import ACTIONS, BATCHES, HINTS, NEXT_STATES, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
+from streams.topics import (
+    ACTIONS,
+    BATCHES,
+    FEEDBACK,
+    HINTS,
+    NEXT_STATES,
+    REJECTIONS,
+    SAMPLES,
+    SKIPS,
+    TRANSITIONS,
+    VERDICTS,
+)
 
 REPLIES = (GOOD, BAD, UNRELATED, UNSURE, HINTED, None)
 
@@ -267,13 +287,13 @@ def test_skips_of_the_trainer_are_not_the_processors():
 
 def test_records_that_cannot_be_read_are_rejected_again_at_their_places():
     world = lived((GOOD, BAD))
-    for topic in (ACTIONS, NEXT_STATES, TRANSITIONS, VERDICTS, HINTS, SAMPLES):
+    for topic in (ACTIONS, NEXT_STATES, FEEDBACK, TRANSITIONS, VERDICTS, HINTS, SAMPLES):
         world.log.append_raw(topic, b"c-0", b"nonsense")
     talk(world, "more", (GOOD, UNRELATED))
     asyncio.run(world.settle())
     outcome = replayed(records_of(world.log))
     assert outcome.is_identical
-    assert outcome.counts["rejections"].identical == 6
+    assert outcome.counts["rejections"].identical == 7
 
 
 def test_a_rejection_does_not_depend_on_which_topic_was_read_first():
@@ -342,3 +362,85 @@ def test_another_judge_of_the_same_opinion_only_has_other_ids():
         ("samples", "other id"): 2,
         ("batches", "other id"): 1,
     }
+
+
+def rated(*moments):
+    """A world in which turn n of one conversation got these texts and thumbs (1, -1), each settled before the next."""
+    world = lived()
+    talk(world, "c-0", [None] * len(moments))
+    for number, said in enumerate(moments):
+        about = {"conversation_id": "c-0"}
+        for place, one in enumerate(said):
+            world.wait(1)
+            event = (
+                thumb(f"c-0/{number}", one, id=f"f-{number}-{place}", **about)
+                if isinstance(one, int)
+                else ended(f"c-0/{number}", **about)
+                if one == "end"
+                else next_state(f"c-0/{number}", one, **about)
+            )
+            world.log.append(event)
+            asyncio.run(world.settle())
+    return world
+
+
+def test_a_thumb_that_came_too_late_comes_too_late_again_and_one_in_time_in_time():
+    world = rated((1, BAD), (BAD, 1), (UNRELATED, -1), ("end", 1), (-1, "end"), ("end", -1, GOOD), (GOOD,))
+    rewards = {sample.action_id: (sample.reward, sample.feedback_id) for sample in world.log.events(SAMPLES)}
+    assert rewards == {
+        "c-0/0": (1.0, "f-0-0"),
+        "c-0/1": (-1.0, None),
+        "c-0/2": (-1.0, "f-2-1"),
+        "c-0/3": (1.0, "f-3-1"),
+        "c-0/4": (-1.0, "f-4-0"),
+        "c-0/5": (-1.0, "f-5-1"),
+        "c-0/6": (1.0, None),
+    }
+    outcome = replayed(records_of(world.log))
+    assert outcome.differences == ()
+    assert outcome.counts["samples"].identical == 7
+
+
+def test_judged_afresh_every_thumb_is_in_time():
+    world = rated((1, BAD), (BAD, 1), ("end", -1, GOOD))
+    derived = []
+    replayed(records_of(world.log), assessors=echoes(), observe=derived.append)
+    samples = {each.event.action_id: each.event for each in derived if each.topic == "samples"}
+    assert {key: sample.reward for key, sample in samples.items()} == {"c-0/0": 1.0, "c-0/1": 1.0, "c-0/2": -1.0}
+    assert all(sample.verdict_id for sample in samples.values())
+
+
+def test_a_thumb_that_the_processors_had_not_come_to_is_pending():
+    world = rated((UNRELATED,))
+    world.log.append(thumb("c-0/0", conversation_id="c-0"))
+    outcome = replayed(records_of(world.log))
+    assert kinds(outcome) == {("samples", "pending"): 1}
+    assert outcome.is_identical
+
+
+def test_a_sample_whose_thumb_is_gone_is_named():
+    records = without(records_of(rated((1, UNRELATED), (GOOD,)).log), FEEDBACK, "f-0-0")
+    outcome = replayed(records)
+    assert outcome.is_identical
+    assert outcome.not_compared[NO_FEEDBACK] == 2  # the sample, and the skip that there would be without a thumb
+
+
+def test_what_was_said_of_a_turn_that_had_been_forgotten_is_named():
+    world = lived((UNRELATED,), config=ProcessorsConfig(batch_size=2, max_open_age_s=60))
+    for name in ("late", "later"):
+        world.wait(61)
+        talk(world, name, (GOOD,))
+        asyncio.run(world.settle())
+        world.log.append(thumb("c-0/0", conversation_id="c-0", id=f"f-{name}"))
+        asyncio.run(world.settle())
+    assert [rejection.topic for rejection in world.log.events(REJECTIONS)] == ["feedback"]
+    outcome = replayed(records_of(world.log), max_open_age_s=60)
+    assert outcome.is_identical
+    assert outcome.not_compared == {FORGOTTEN: 2}  # the rejection, and the sample that a better memory would have made
+
+
+def test_a_conversation_is_chosen_by_when_it_was_rated():
+    world = rated((1, GOOD))
+    talk(world, "c-1", (GOOD,))
+    asyncio.run(world.settle())
+    assert replayed(records_of(world.log), Selection(since_ms=3_000)).counts["samples"].recorded == 1

@@ -41,6 +41,8 @@ def busy() -> MadeLog:
         log.verdict(a, None if a == "a1" else -1)
         log.hint(a, f"hint for {a}")
     log.again()
+    log.feedback("a2", 1)
+    log.feedback("a2", -1, id="late-feedback-a2")
     log.skip("a1", "abstained_without_hint")
     log.skip("a3", "branch")
     log.sample("a0")
