@@ -75,14 +75,10 @@ def build(
     if transform:
         return _skip("sampler_not_invertible", transform, action, verdict, hint)
     if reward is None and not hints:
-        if verdict.score is None:
-            return _skip("abstained_without_hint", verdict.abstention or hint.reason, action, verdict, hint)
-        return _skip("zero_without_hint", hint.reason, action, verdict, hint)
+        return _unrewarded(action, verdict, hint)
     drawn = _drawn(action, prompt, renderer)
-    num_tokens = len(drawn.prompt_ids) + len(drawn.response_ids)
-    if lacks_tokens(action) and num_tokens > renderer.context_length:
-        detail = f"prompt and reply have {num_tokens} tokens, the context holds {renderer.context_length}"
-        return _skip("too_long", detail, action, verdict, hint)
+    if too_long := _too_long(action, drawn, renderer):
+        return _skip("too_long", too_long, action, verdict, hint)
     return SampleBuilt(
         id=derived_id(STAGE, VERSION, (action.id, verdict.transition_id, *(each.id for each in inputs if each.id))),
         action_id=action.id,
@@ -153,6 +149,20 @@ def _drawn(action: ActionTaken, prompt: Resolved, renderer: Renderer) -> _Drawn:
     ids = renderer.turn_ids(prompt.messages, action.reply, action.tools, action.template_arguments)
     _refuse_unknown(action, (*ids[0], *ids[1]), renderer.vocab_size)
     return _Drawn(*ids, _SCORING_TEMPERATURE)
+
+
+def _unrewarded(action: ActionTaken, verdict: VerdictReached, hint: HintExtracted) -> TurnSkipped:
+    if verdict.score is None:
+        return _skip("abstained_without_hint", verdict.abstention or hint.reason, action, verdict, hint)
+    return _skip("zero_without_hint", hint.reason, action, verdict, hint)
+
+
+def _too_long(action: ActionTaken, drawn: _Drawn, renderer: Renderer) -> str:
+    """How much longer a turn of another model is than the policy can read; empty where it is not."""
+    num_tokens = len(drawn.prompt_ids) + len(drawn.response_ids)
+    if not lacks_tokens(action) or num_tokens <= renderer.context_length:
+        return ""
+    return f"prompt and reply have {num_tokens} tokens, the context holds {renderer.context_length}"
 
 
 def _skip(
