@@ -235,6 +235,7 @@ async def test_a_batch_may_be_packed() -> None:
         (b"x" * 1001, {}, 413, 8),
         (gzip.compress(b"x" * 1001), {"content_encoding": "gzip"}, 413, 8),
     ],
+    ids=["no protobuf", "no gzip", "cut off", "two members", "other encoding", "too long", "too long unpacked"],
 )
 async def test_a_bad_body_is_refused_as_the_protocol_says(
     raw: bytes, headers: dict[str, str], status: int, code: int
