@@ -169,6 +169,36 @@ def log(
     )
 
 
+@bench.command()
+@click.option("--rounds", default=50, show_default=True, type=click.IntRange(min=1), help="Conversations, one by one.")
+@click.option(
+    "--rounds-together", default=5, show_default=True, type=click.IntRange(min=1), help="Conversations in each stream."
+)
+@click.option("--streams", default=64, show_default=True, type=click.IntRange(min=2), help="At once.")
+@click.option("--reference", type=click.Path(path_type=Path), help="A checkout of Gen-Verse/OpenClaw-RL, beside us.")
+@click.option("--reference-python", help="The Python that runs it.  [default: this one]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def gateway(
+    settings: Settings,
+    *,
+    rounds: int,
+    rounds_together: int,
+    streams: int,
+    reference: Path | None,
+    reference_python: str | None,
+    as_json: bool,
+) -> int:
+    """What the gateway adds to an engine's answers, and what OpenClaw-RL's proxy adds. Needs no running stack."""
+    from infra.bench.gateway.job import Plan
+    from infra.bench.gateway.sides import Reference
+    from infra.commands.bench_gateway import show_gateway
+
+    plan = Plan(rounds_alone=rounds, rounds_together=rounds_together, num_streams=streams)
+    rival = Reference(checkout=reference, python=reference_python or sys.executable) if reference else None
+    return show_gateway(settings, plan, rival, as_json=as_json, report=report)
+
+
 @nextstate.group()
 def experiment() -> None:
     """Which method learns fastest, measured on simulated users."""

@@ -50,10 +50,11 @@ def engine_component(settings: Settings, home: Home) -> Component:
 def workers(settings: Settings, home: Home) -> list[Component]:
     """The processes that are ours, on the settings that were handed over to them."""
     names = (*WORKERS, ARCHIVER) if settings.archive.enabled else WORKERS
-    return [_worker(name, home) for name in names]
+    return [worker(name, home) for name in names]
 
 
-def _worker(name: str, home: Home) -> Component:
+def worker(name: str, home: Home) -> Component:
+    """One of them."""
     heartbeat = home.heartbeats / name
     return Component(
         name=name,

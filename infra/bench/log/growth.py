@@ -18,6 +18,7 @@ from statistics import mean
 import httpx
 import numpy as np
 
+from infra.bench.prompts import SHORT_PROMPT, changing_prompt
 from infra.demo.questions import ASKED
 from processors.config import ProcessorsConfig
 from processors.open_turns import OpenTurns
@@ -42,8 +43,6 @@ _START_MS = 1_800_000_000_000
 _READ_MS = 1_000  # that pass each time somebody reads the clock
 _ANSWER_WORDS = 55  # the demo's mean
 _PERIOD = FULL_PROMPT_EVERY_TURNS + 1  # turns from one prompt that is written whole to the next
-_SHORT = "You are a helpful assistant. Answer in full sentences."
-_RULES = " ".join(f"To somebody who asks '{question}', say first what it costs." for question in ASKED[:40])
 _NO_CONTEXT_LIMIT = 2**31
 
 
@@ -80,20 +79,13 @@ SystemPrompt = Callable[[int], str]  # by turn
 
 def bench_growth(renderer: ChatRenderer, report: Callable[[str], None], num_turns: int = 100) -> GrowthTable:
     """Talks as both clients. Args: renderer: of the policy's model; report: told about progress."""
-    clients: dict[str, SystemPrompt] = {"short, fixed": lambda _: _SHORT, "long, changing": changing_prompt}
+    clients: dict[str, SystemPrompt] = {"short, fixed": lambda _: SHORT_PROMPT, "long, changing": changing_prompt}
     found = []
     for name, system_prompt in clients.items():
         report(f"A conversation of {num_turns} turns, system prompt: {name}")
         log = asyncio.run(_talk(renderer, system_prompt, num_turns))
         found.append(_growth(name, system_prompt, log, num_turns))
     return GrowthTable(num_turns=num_turns, short_prompt=found[0], changing_prompt=found[1])
-
-
-def changing_prompt(turn: int) -> str:
-    """What an agent says of itself in each call: mostly the same; its time, and what it has just looked at, are not."""
-    seen = ", ".join(ASKED[(7 * turn + place) % len(ASKED)] for place in range(3))
-    now = f"It is 2026-11-{1 + turn // 24:02} {turn % 24:02}:{7 * turn % 60:02} UTC; open in the workspace: {seen}"
-    return f"You are a personal assistant with tools.\n\n## Now\n{now}\n\n## Rules\n{_RULES}"
 
 
 class _Script:

@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from infra.bench.live import Live
 from infra.bench.log import free_processors
 from infra.bench.log.history import Pattern, Written
 from infra.components import ENVIRONMENT
 from infra.handover import hand_over
 from infra.home import Home
 from infra.kafka.running import running_broker
-from infra.process import Process, last_line
+from infra.process import Process
 from infra.replay.job import replay_log
 from infra.replay.slice import Selection
 from infra.settings import Settings
 from schemas.clock import now_ms
-from schemas.errors import FatalError
 from schemas.events import ActionTaken, NextStateObserved, SampleBuilt, TurnSkipped
 from streams.admin import create_topics
 from streams.config import KafkaConfig
@@ -147,7 +147,7 @@ def _settings(settings: Settings, kafka: KafkaConfig, home: Path) -> Settings:
 
 
 @contextmanager
-def _processors(settings: Settings) -> Iterator["_Live"]:
+def _processors(settings: Settings) -> Iterator[Live]:
     """The processors, up and ready for the first record."""
     home = Home(settings.home)
     heartbeat, log_file = home.heartbeats / "processors", home.logs / "processors.log"
@@ -155,27 +155,12 @@ def _processors(settings: Settings) -> Iterator["_Live"]:
     hand_over(settings, home.settings_file)
     command = [sys.executable, "-m", free_processors.__name__, str(home.settings_file), str(heartbeat)]
     process = Process.start("processors", command, log_file, ENVIRONMENT)
-    live = _Live(process, log_file)
+    live = Live(process, log_file)
     try:
-        live.wait_for(heartbeat.exists)
+        live.wait_for(heartbeat.exists, _PATIENCE_S, _POLL_S)
         yield live
     finally:
         process.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class _Live:
-    process: Process
-    log_file: Path
-
-    def wait_for(self, is_there: Callable[[], bool]) -> None:
-        """Raises FatalError: the processors ended, or it has not come in time."""
-        end_s = time.monotonic() + _PATIENCE_S
-        while not is_there():
-            if not self.process.is_running() or time.monotonic() > end_s:
-                message = f"The benchmark's processors did not get on; {self.log_file} ends: {last_line(self.log_file)}"
-                raise FatalError(message)
-            time.sleep(_POLL_S)
 
 
 class _Watch:
@@ -201,11 +186,11 @@ class _Watch:
         return len(self.samples | self.skipped)
 
 
-def _let_through(kafka: KafkaConfig, written: Sequence[Written], live: _Live) -> tuple[float, int]:
+def _let_through(kafka: KafkaConfig, written: Sequence[Written], live: Live) -> tuple[float, int]:
     """Seconds that the live processors took, and how many samples they made."""
     loader, watch, started_ms = Loader(kafka), _Watch(kafka), now_ms()
     for one in written:
         loader.load(BY_NAME[one.topic], one.encoded, now_ms())
     loader.finish()
-    live.wait_for(lambda: watch.num_done() >= _num_turns(written))
+    live.wait_for(lambda: watch.num_done() >= _num_turns(written), _PATIENCE_S, _POLL_S)
     return (watch.newest_ms - started_ms) / 1000, len(watch.samples)

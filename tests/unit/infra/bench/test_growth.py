@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.bench.log.growth import Growth, GrowthTable, bench_growth, changing_prompt
+from infra.bench.log.growth import Growth, GrowthTable, bench_growth
 from serving.rendering import ChatRenderer
 
 NUM_TURNS = 5
@@ -40,12 +40,6 @@ def test_behind_a_changing_prompt_a_turn_costs_what_it_adds_and_the_prompts_word
     assert max(later) < 0.8 * first  # the prompt's words again, but few of its tokens
     assert max(later) < 1.05 * min(later)
     assert table.changing_prompt.is_within_goal
-
-
-def test_a_changing_prompt_is_long_and_differs_in_every_call() -> None:
-    prompts = {changing_prompt(turn) for turn in range(100)}
-    assert len(prompts) == 100
-    assert 2_000 < len(changing_prompt(0)) < 8_000
 
 
 def _steps(growth: Growth) -> list[tuple[int, int]]:

@@ -1,0 +1,172 @@
+"""`running_sides`: all that is measured, as processes of their own: engine, gateway with its Kafka, the reference.
+
+The gateway is the component that `nextstate up` starts, by the same command, on a broker of its own. The reference is
+the API server of a checkout of Gen-Verse/OpenClaw-RL (openclaw.py says what of it runs).
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psutil
+
+from infra.bench.gateway import engine, openclaw
+from infra.bench.gateway.load import Side
+from infra.bench.live import Live
+from infra.components import ENVIRONMENT, worker
+from infra.handover import hand_over
+from infra.home import Home
+from infra.kafka.running import running_broker
+from infra.ports import HOST, choose_port
+from infra.process import Process
+from infra.settings import Settings
+from schemas.errors import FatalError
+from streams.config import KafkaConfig
+
+CONTEXT_TOKENS = 65_536  # an agent's prompt has its 11,000
+_START_S, _POLL_S = 120.0, 0.1
+_SERVER, _SLIME = Path("openclaw-rl/openclaw_api_server.py"), Path("slime/slime/utils/types.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A checkout of the reference, and the Python that runs it."""
+
+    checkout: Path
+    python: str = sys.executable
+
+    def check(self) -> None:
+        """Raises FatalError: it is no checkout of all of it."""
+        for part in (_SERVER, _SLIME):
+            if not (self.checkout / part).is_file():
+                message = f"--reference: {self.checkout} has no {part}; name a checkout of Gen-Verse/OpenClaw-RL."
+                raise FatalError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """What runs. `kafka`: the gateway's broker; `record_file`: where the reference writes, one line per turn."""
+
+    engine: Side
+    gateway: Side
+    reference: Side | None
+    kafka: KafkaConfig
+    kafka_pids: tuple[int, ...]
+    record_file: Path
+
+    def __iter__(self) -> Iterator[Side]:
+        """Those that can be asked."""
+        yield from (self.engine, self.gateway)
+        if self.reference is not None:
+            yield self.reference
+
+
+@contextmanager
+def running_sides(
+    settings: Settings, reference: Reference | None, *, jars: tuple[Path, ...], folder: Path
+) -> Iterator[Sides]:
+    """Starts them, and ends them.
+
+    Args:    settings: `engine.model_path` names the policy's model; jars: Kafka's class path; folder: empty.
+    Raises:  FatalError: one did not start; its log's last line says why.
+    """
+    model, record_file = str(settings.engine.model_path), folder / "openclaw" / "record.jsonl"
+    with ExitStack() as stack:
+        before = _children()
+        broker = running_broker(jars, folder / "broker", folder / "kafka.log")
+        kafka = stack.enter_context(broker)
+        kafka_pids = tuple(_children() - before)
+        bare = stack.enter_context(running_engine(model, folder))
+        gateway = stack.enter_context(_gateway(settings, kafka, bare, folder))
+        rival = None if reference is None else stack.enter_context(_reference(reference, model, bare, record_file))
+        yield Sides(
+            engine=bare, gateway=gateway, reference=rival, kafka=kafka, kafka_pids=kafka_pids, record_file=record_file
+        )
+
+
+@contextmanager
+def running_engine(model: str, folder: Path) -> Iterator[Side]:
+    """The scripted engine alone; it works for all sides, so it is nobody's cost.
+
+    Raises:  FatalError: it did not start.
+    """
+    port = choose_port(None, "")
+    command = [sys.executable, "-m", engine.__name__, str(port), model]
+    with _served("engine", command, folder / "engine.log", ENVIRONMENT, f"{_url(port)}/health"):
+        yield Side(name="engine", url=_url(port), model=engine.MODEL, headers={}, takes_sessions=False, pids=())
+
+
+@contextmanager
+def _gateway(settings: Settings, kafka: KafkaConfig, bare: Side, folder: Path) -> Iterator[Side]:
+    home, port = Home(folder / "home"), choose_port(None, "")
+    behind = {"url": bare.url, "context_length": CONTEXT_TOKENS}
+    settings = settings.model_copy(
+        update={
+            "home": home.root,
+            "kafka": kafka,
+            "engine": settings.engine.model_copy(update=behind),
+            "gateway": settings.gateway.model_copy(update={"host": HOST, "port": port}),
+        }
+    )
+    home.root.mkdir(parents=True)
+    hand_over(settings, home.settings_file)
+    component = worker("gateway", home)
+    key = next(iter(settings.gateway.api_keys), None)
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    environment = component.environment
+    with _served("gateway", component.command, component.log_file, environment, f"{_url(port)}/health") as pid:
+        yield Side(
+            name="gateway", url=_url(port), model=settings.policy, headers=headers, takes_sessions=False, pids=(pid,)
+        )
+
+
+@contextmanager
+def _reference(reference: Reference, model: str, bare: Side, record_file: Path) -> Iterator[Side]:
+    port, engine_port = choose_port(None, ""), bare.url.rpartition(":")[2]
+    environment = {
+        **ENVIRONMENT,
+        "HOST": HOST,
+        "PORT": str(port),
+        "SGLANG_API_KEY": "",
+        "SERVED_MODEL_NAME": bare.model,
+        "OPENCLAW_RECORD_ENABLED": "1",
+        "OPENCLAW_RECORD_FILE": str(record_file),
+        "no_proxy": HOST,
+    }
+    checkout = str(reference.checkout.absolute())
+    command = [reference.python, str(Path(openclaw.__file__)), checkout, model, engine_port]
+    log_file = record_file.with_name("openclaw.log")
+    with _served("reference", command, log_file, environment, f"{_url(port)}/healthz") as pid:
+        yield Side(name="reference", url=_url(port), model=bare.model, headers={}, takes_sessions=True, pids=(pid,))
+
+
+@contextmanager
+def _served(
+    name: str, command: Sequence[str], log_file: Path, environment: Mapping[str, str], health: str
+) -> Iterator[int]:
+    """A process that answers at `health`: its id."""
+    process = Process.start(name, command, log_file, environment)
+    try:
+        Live(process, log_file).wait_for(partial(_answers, health), _START_S, _POLL_S)
+        yield process.pid
+    finally:
+        process.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=_START_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
