@@ -19,6 +19,7 @@ from schemas.errors import RejectedError, SettingsError
 from schemas.events import Message, ToolCall
 from schemas.identity import digest_text
 from serving.chat_template import read_chat_template, template_environment
+from serving.encoding import TextEncoder
 from serving.model_folder import no_model_folder, vocab_size
 from serving.tool_calls import TOOL_CALL_OPEN, split_tool_calls
 
@@ -38,7 +39,7 @@ class ChatRenderer:
 
     def __init__(self, model_path: Path, context_length: int = sys.maxsize) -> None:
         self._template = read_chat_template(model_path)
-        self._tokenizer = _read_tokenizer(model_path)
+        self._tokenizer, self._encode = _read_tokenizer(model_path)
         self.vocab_size = vocab_size(model_path)
         self.context_length = context_length
         self._special = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -89,9 +90,6 @@ class ChatRenderer:
         forms = [_template_form(message) for message in messages]
         return self._template.render(forms, offered, orjson.loads(template_arguments), opens_reply=opens_reply)
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
     def decode(self, ids: Sequence[int]) -> str:
         """Text of some tokens, without special ones: what a client reads."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -141,13 +139,15 @@ def with_hint(messages: tuple[Message, ...], hint: str) -> tuple[Message, ...]:
     return (*messages[:last], hinted, *messages[last + 1 :])
 
 
-def _read_tokenizer(model_path: Path) -> Tokenizer:
+def _read_tokenizer(model_path: Path) -> tuple[Tokenizer, TextEncoder]:
     file = model_path / "tokenizer.json"
     if not file.is_file():
         message = f"{file} does not exist; nextstate needs the model's fast tokenizer."
         raise SettingsError(message)
     try:
-        return Tokenizer.from_file(str(file))
+        written = file.read_text(encoding="utf-8")
+        tokenizer = Tokenizer.from_str(written)
+        return tokenizer, TextEncoder(tokenizer, orjson.loads(written))
     except Exception as error:  # the library raises nothing narrower
         raise no_model_folder(model_path, f"tokenizer.json: {error}") from error
 
