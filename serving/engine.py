@@ -6,11 +6,11 @@ drawing for it.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 
 from schemas.errors import EngineUnavailableError, SettingsError, TokenMismatchError
@@ -32,22 +32,27 @@ from serving.sglang_wire import (
 
 __all__ = ["EngineChunk", "GenerateRequest", "SGLangEngine"]
 
-HEALTH_TIMEOUT_S = 3.0
+HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=3.0)
 
 
 class SGLangEngine:
     """One SGLang server.
+
+    Made where an event loop runs, since its connections belong to that one.
 
     Args:    url: where it listens; config: keys, timeouts and the base model's folder.
     """
 
     def __init__(self, url: str, config: EngineConfig) -> None:
         self._config = config
-        self._client = httpx.AsyncClient(
-            base_url=url,
+        self._url = url.rstrip("/")
+        self._client = aiohttp.ClientSession(
             headers=_bearer(config.api_key),
-            timeout=httpx.Timeout(config.token_timeout_s, connect=config.connect_timeout_s, pool=None),
-            limits=httpx.Limits(max_connections=None),  # the engine has its own queue
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=config.connect_timeout_s, sock_read=config.token_timeout_s
+            ),
+            connector=aiohttp.TCPConnector(limit=0),  # the engine has its own queue
+            json_serialize_bytes=orjson.dumps,
             trust_env=False,  # a proxy for the outside world is not one for the engine
         )
 
@@ -59,12 +64,10 @@ class SGLangEngine:
         """
         self._check_ids(request.prompt_ids)
         so_far = ReplySoFar()
-        with_stream = self._client.stream("POST", "/generate", json=generate_body(request))
-        async with _our_errors(), with_stream as response:
-            if not response.is_success:
-                await response.aread()
-                raise _refusal(response)
-            async for event in sse_events(response):
+        async with _our_errors(), self._request("POST", "/generate", generate_body(request)) as response:
+            if not _is_success(response):
+                raise await _refusal(response)
+            async for event in sse_events(response.content.iter_any()):
                 chunk = read_chunk(event, so_far)
                 yield chunk
                 if chunk.finish_reason is not None:
@@ -100,18 +103,19 @@ class SGLangEngine:
         """
         info = await self._call("GET", "/server_info")
         started = canonical_json(info.get("startup_time"))  # durations to the nanosecond: no two starts share them
-        return digest_text(str(self._client.base_url), started)[:16]
+        return digest_text(f"{self._url}/", started)[:16]
 
     async def health(self) -> bool:
         """Whether the server answers; costs no token (serving/launch turns the token of `/health` off)."""
         try:
-            return (await self._client.get("/health", timeout=HEALTH_TIMEOUT_S)).is_success
-        except httpx.HTTPError:
+            async with self._client.get(f"{self._url}/health", timeout=HEALTH_TIMEOUT) as response:
+                return _is_success(response)
+        except (aiohttp.ClientError, TimeoutError):
             return False
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def _control(self, route: str, body: JsonObject) -> None:
         await self._call("POST", route, body, _bearer(self._config.admin_api_key or self._config.api_key))
@@ -119,15 +123,19 @@ class SGLangEngine:
     async def _call(
         self, method: str, route: str, body: JsonObject | None = None, headers: dict[str, str] | None = None
     ) -> JsonObject:
-        async with _our_errors():
-            response = await self._client.request(method, route, json=body, headers=headers)
-            if not response.is_success:
-                raise _refusal(response)
-            reply = orjson.loads(response.content)
+        async with _our_errors(), self._request(method, route, body, headers) as response:
+            if not _is_success(response):
+                raise await _refusal(response)
+            reply = orjson.loads(await response.read())
         if not isinstance(reply, dict):
             message = f"The engine answered {route} with something that is no JSON object; is it SGLang 0.5.23?"
             raise EngineUnavailableError(message)
         return reply
+
+    def _request(
+        self, method: str, route: str, body: JsonObject | None = None, headers: dict[str, str] | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._client.request(method, f"{self._url}{route}", json=body, headers=headers, allow_redirects=False)
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         """An id without an embedding row would end the engine's process, and with it every other request."""
@@ -143,22 +151,27 @@ def _bearer(key: str | None) -> dict[str, str]:
     return {} if key is None else {"authorization": f"Bearer {key}"}
 
 
-def _refusal(response: httpx.Response) -> EngineRefusedError | EngineUnavailableError:
+def _is_success(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> EngineRefusedError | EngineUnavailableError:
+    content = await response.read()
     try:
-        reply: Any = orjson.loads(response.content)
+        reply: Any = orjson.loads(content)
     except orjson.JSONDecodeError:
-        reply = response.text
-    return engine_error(response.status_code, reply)
+        reply = content.decode(errors="replace")
+    return engine_error(response.status, reply)
 
 
 @asynccontextmanager
 async def _our_errors() -> AsyncIterator[None]:
-    """Errors of httpx, and replies that are no JSON, as ours."""
+    """Errors of aiohttp, and replies that are no JSON, as ours."""
     try:
         yield
-    except httpx.TimeoutException as error:
+    except TimeoutError as error:
         message = f"The engine did not answer in time ({type(error).__name__}); is it overloaded or hung?"
         raise EngineUnavailableError(message) from error
-    except (httpx.HTTPError, orjson.JSONDecodeError) as error:
-        message = f"The engine cannot be reached or broke off: {error or type(error).__name__}."
+    except (aiohttp.ClientError, OSError, orjson.JSONDecodeError) as error:
+        message = f"The engine cannot be reached or broke off: {str(error) or type(error).__name__}."
         raise EngineUnavailableError(message) from error

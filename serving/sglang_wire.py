@@ -1,6 +1,6 @@
 """SGLang's native `/generate` as data: the request body, and the replies read strictly.
 
-Pure, apart from reading an HTTP response. Observed on 0.5.23:
+Pure. Observed on 0.5.23:
 * A stream carries `data: {json}` events. Each holds only what is new (`--incremental-streaming-output`), or everything
   so far; `completion_tokens` counts everything either way, so the number of new tokens is known, and both are read.
 * Output log-probs are after temperature and after a grammar's mask, before top-p, top-k and min-p.
@@ -12,12 +12,11 @@ Pure, apart from reading an HTTP response. Observed on 0.5.23:
 * A `sampling_seed` is accepted, but gives equal draws only under `--enable-deterministic-inference`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-import httpx
 import orjson
 
 from schemas.errors import EngineUnavailableError, MalformedEventError, TokenMismatchError
@@ -125,13 +124,13 @@ def _read_tokens(event: JsonObject, so_far: ReplySoFar) -> EngineChunk:
     )
 
 
-async def sse_events(response: httpx.Response) -> AsyncIterator[object]:
-    """The JSON values of a stream, up to its `[DONE]`.
+async def sse_events(parts: AsyncIterable[bytes]) -> AsyncIterator[object]:
+    """The JSON values of a stream, up to its `[DONE]`, however the stream comes apart on its way.
 
-    Split as bytes: a text may hold U+2028 and other characters at which `aiter_lines` would break the JSON apart.
+    Split as bytes: a text may hold U+2028 and other characters at which `str.splitlines` would break the JSON apart.
     """
     rest = b""
-    async for raw in response.aiter_bytes():
+    async for raw in parts:
         *whole, rest = (rest + raw).split(b"\n\n")
         for event in whole:
             data = event.removeprefix(b"data:").strip()

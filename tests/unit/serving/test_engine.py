@@ -163,6 +163,7 @@ async def test_a_refusal_inside_a_stream_is_a_refusal(
 @pytest.mark.parametrize(
     ("status", "error"),
     [
+        (302, EngineRefusedError),
         (400, EngineRefusedError),
         (401, EngineRefusedError),
         (500, EngineRefusedError),
@@ -185,6 +186,19 @@ async def test_a_reply_that_ends_without_a_finish_is_an_engine_that_is_away(
     fake.events = [token_event([11], 1, "x")]
     with pytest.raises(EngineUnavailableError, match="in the middle"):
         await draw(engine)
+
+
+async def test_a_connection_that_breaks_in_a_reply_is_an_engine_that_is_away(config: EngineConfig) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\ndata: {")
+        writer.close()
+
+    async with await asyncio.start_server(break_off, "127.0.0.1", 0) as server:
+        engine = SGLangEngine(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", config)
+        with pytest.raises(EngineUnavailableError, match="broke off"):
+            await draw(engine)
+        await engine.close()
 
 
 async def test_a_silent_engine_is_given_up(engine: SGLangEngine, fake: FakeSGLang) -> None:
