@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from example_events import ACTION, WHOLE
 from pydantic import ValidationError
 
@@ -54,7 +55,11 @@ async def until_answered(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_gateway_that_is_stopped_during_a_long_reply_records_it_as_aborted_in_time(stream: bool) -> None:
+def test_a_gateway_that_is_stopped_during_a_long_reply_records_it_as_aborted_in_time(stream: bool) -> None:
+    uvloop.run(stop_during_a_reply(stream=stream))  # the event loop that its process has
+
+
+async def stop_during_a_reply(*, stream: bool) -> None:
     bench = Bench([["Hel", asyncio.Event(), "lo."]])
     body = {"model": "assistant", "messages": [user("hi")], "stream": stream}
     async with serving(bench) as (client, task):
