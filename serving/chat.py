@@ -26,6 +26,7 @@ from serving.call import Call
 from serving.config import GatewayConfig
 from serving.facts import TurnFacts, next_state_observed
 from serving.http_edge import EventStream, until_disconnected
+from serving.model_folder import outside_vocabulary
 from serving.protocols.reading import refuse_media
 from serving.protocols.wire import Head, Wire
 from serving.routing import Route, Routes
@@ -158,8 +159,7 @@ class Chat:
     async def _render(self, call: Call) -> tuple[int, ...]:
         render, limit = self._served.renderer.render, self._served.renderer.vocab_size
         ids = await asyncio.to_thread(render, call.messages, call.tools, call.template_arguments)
-        wrong = next((token for token in ids if not 0 <= token < limit), None)
-        if wrong is not None:
+        if (wrong := outside_vocabulary(ids, limit)) is not None:
             message = f"The chat template gave token {wrong}, but the policy knows {limit} tokens only."
             raise TokenMismatchError(message)
         return ids

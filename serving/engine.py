@@ -18,7 +18,7 @@ from schemas.identity import digest_text
 from schemas.messages import canonical_json
 from serving.config import EngineConfig
 from serving.errors import EngineRefusedError
-from serving.model_folder import vocab_size
+from serving.model_folder import outside_vocabulary, vocab_size
 from serving.sglang_wire import (
     EngineChunk,
     GenerateRequest,
@@ -142,7 +142,7 @@ class SGLangEngine:
         if self._config.model_path is None:
             raise SettingsError("Set engine.model_path to the folder of the model that the engine serves.")
         limit = vocab_size(Path(self._config.model_path))
-        if (wrong := next((token for token in ids if not 0 <= token < limit), None)) is not None:
+        if (wrong := outside_vocabulary(ids, limit)) is not None:
             message = f"Token {wrong} is outside the vocabulary of {limit} tokens that the engine's model has."
             raise TokenMismatchError(message)
 

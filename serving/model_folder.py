@@ -1,10 +1,11 @@
 """`vocab_size`: how many token ids a Hugging Face model folder has weights for; `read_json`: one of its JSON files.
 
-The tokenizer may know more tokens, or fewer, than the embedding has rows; an id without a row ends
-the engine's process.
+`outside_vocabulary` finds the ids that have none. The tokenizer may know more tokens, or fewer, than the embedding has
+rows; an id without a row ends the engine's process.
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ def vocab_size(model_path: Path) -> int:
         return int(config.get("text_config", config)["vocab_size"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise no_model_folder(model_path, "its config.json has no usable vocab_size") from error
+
+
+def outside_vocabulary(ids: Sequence[int], size: int) -> int | None:
+    """The first id that has no row among `size`; None where all have one, which costs no loop in Python."""
+    if not ids or (min(ids) >= 0 and max(ids) < size):
+        return None
+    return next(id_ for id_ in ids if not 0 <= id_ < size)
 
 
 def read_json(model_path: Path, name: str) -> dict[str, Any]:
