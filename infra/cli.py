@@ -169,6 +169,17 @@ def log(
     )
 
 
+@bench.command()
+@click.option("--clients", metavar="NAMES", help="Only these, with commas.  [default: all that connect lists]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def clients(settings: Settings, clients: str | None, as_json: bool) -> int:
+    """Real SDKs and agents against a gateway of its own, installed from the registries. Needs no running stack."""
+    from infra.commands.bench_clients import show_clients
+
+    return show_clients(settings, clients, report, as_json=as_json)
+
+
 @nextstate.group()
 def experiment() -> None:
     """Which method learns fastest, measured on simulated users."""
