@@ -11,20 +11,21 @@ from typing import Literal
 from schemas.errors import SettingsError
 
 PROGRAMS = Path(__file__).with_name("programs")
-Runtime = Literal["python", "node", "shell"]
+Installer = Literal["uv", "npm", "none"]
 Check = Literal["behaves", "turns", "parallel", "correction", "retry", "abandoned", "tokens"]
 NODE = "node@24.21.0"  # a Node of the client's own, so that the machine's may be older
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """One client. `lacks`: what it does not do by itself, and why."""
+    """One client. `streams`: it shows a reply while it is drawn; `lacks`: what it does not do, and why."""
 
     name: str
     title: str
     program: str
-    runtime: Runtime
+    installer: Installer
     packages: tuple[str, ...] = ()
+    streams: bool = True
     lacks: tuple[tuple[Check, str], ...] = ()
 
     @property
@@ -38,52 +39,67 @@ CLIENTS = (
         name="openai",
         title="openai (Python), Chat Completions",
         program="openai-chat.py",
-        runtime="python",
+        installer="uv",
         packages=("openai==3.54.0",),
     ),
     Client(
         name="openai-responses",
         title="openai (Python), Responses",
         program="openai-responses.py",
-        runtime="python",
+        installer="uv",
         packages=("openai==3.54.0",),
     ),
     Client(
         name="anthropic",
         title="anthropic (Python), Messages",
         program="anthropic-messages.py",
-        runtime="python",
+        installer="uv",
         packages=("anthropic==2.12.0",),
     ),
     Client(
         name="openai-agents",
         title="openai-agents",
         program="openai-agents.py",
-        runtime="python",
+        installer="uv",
         packages=("openai-agents==0.24.0",),
     ),
     Client(
         name="langchain",
         title="langchain with langchain-openai",
         program="langchain-agent.py",
-        runtime="python",
+        installer="uv",
         packages=("langchain==1.4.7", "langchain-openai==1.7.3"),
     ),
     Client(
         name="pydantic-ai",
         title="pydantic-ai",
         program="pydantic-ai-agent.py",
-        runtime="python",
+        installer="uv",
         packages=("pydantic-ai-slim[openai]==2.68.0",),
     ),
     Client(
         name="openai-node",
         title="openai (Node)",
         program="openai-node.mjs",
-        runtime="node",
-        packages=(NODE, "openai@6.49.0"),
+        installer="npm",
+        packages=(NODE, "openai@7.57.0"),
     ),
-    Client(name="curl", title="curl", program="curl.sh", runtime="shell"),
+    Client(
+        name="mini-swe-agent",
+        title="mini-swe-agent",
+        program="mini-swe-agent.sh",
+        installer="uv",
+        packages=("mini-swe-agent==2.4.6",),
+        streams=False,
+    ),
+    Client(
+        name="ai",
+        title="Vercel AI SDK",
+        program="ai-sdk.mjs",
+        installer="npm",
+        packages=(NODE, "ai@7.0.173", "@ai-sdk/openai-compatible@3.0.92", "zod@4.6.7"),
+    ),
+    Client(name="curl", title="curl", program="curl.sh", installer="none"),
 )
 
 

@@ -51,7 +51,7 @@ def connecting(client: Client, address: Address) -> Lines:
     for line in program(client, address).splitlines():
         if mark := _MARK.match(line):
             is_inside = mark[1] == "connect:"
-        elif is_inside and (client.runtime == "shell" or _SHELL_LINE.match(line)):
+        elif is_inside and (client.file.suffix == ".sh" or _SHELL_LINE.match(line)):
             shell.append(_SHELL_LINE.sub("", line))
         elif is_inside:
             code.append(line)

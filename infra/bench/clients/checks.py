@@ -25,6 +25,7 @@ class Ran:
     drawn: tuple[Drawn, ...]
     num_failures: int
     engine: ScriptedEngine
+    streams: bool
 
     def action(self, reply: str) -> ActionTaken | None:
         """The action that replied this."""
@@ -47,11 +48,11 @@ def matched(logged: Logged) -> tuple[int, int]:
 
 
 def _behaves(ran: Ran) -> Iterator[str]:
-    """It ends well, and has read what the model said, in that order, and the beginning of the long answer."""
+    """It ends well, and has shown what the model said, in that order, and of the long answer the beginning."""
     if ran.exit_code != 0:
         yield f"it ended with exit code {ran.exit_code}"
     place = 0
-    for words in (ANSWER, CORRECTED, AFTER_RETRY, STORY[:8]):
+    for words in (ANSWER, CORRECTED, AFTER_RETRY, *([STORY[:8]] if ran.streams else [])):
         place = ran.output.find(words, place)
         if place < 0:
             yield f"it did not print {words!r}"
@@ -76,9 +77,9 @@ def _turns(ran: Ran) -> Iterator[str]:
 
 def _parallel(ran: Ran) -> Iterator[str]:
     """The results of both calls are one next state, each with its call's id, in the order of the calls."""
-    calling = [action for action in ran.logged.actions if action.reply.tool_calls]
-    if len(calling) != 1 or len(calling[0].reply.tool_calls) != len(RESULTS):
-        yield "the two calls are not one action"
+    calling = [action for action in ran.logged.actions if len(action.reply.tool_calls) == len(RESULTS)]
+    if len(calling) != 1:
+        yield f"{len(calling)} actions made the two calls"
         return
     states = ran.next_states(calling[0])
     if len(states) != 1:
@@ -94,12 +95,15 @@ def _parallel(ran: Ran) -> Iterator[str]:
 
 
 def _said_next(ran: Ran, reply: str, words: str) -> str:
-    """What is wrong with the first next state of a reply, which should be one user message with these words."""
-    states = ran.next_states(ran.action(reply))
-    if not states:
+    """What is wrong with the first next state of a reply: a user message with these words, behind results of calls."""
+    action = ran.action(reply)
+    states = ran.next_states(action)
+    if action is None or not states:
         return f"{reply!r} has no next state"
-    said = [(message.role, words in message.content) for message in states[0].messages]
-    return "" if said == [("user", True)] else f"the next state of {reply!r} is {states[0].messages}"
+    messages = states[0].messages
+    roles = [*["tool"] * len(action.reply.tool_calls), "user"]
+    is_right = [message.role for message in messages] == roles and words in messages[-1].content
+    return "" if is_right else f"the next state of {reply!r} is {messages}"
 
 
 def _correction(ran: Ran) -> Iterator[str]:

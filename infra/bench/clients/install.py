@@ -31,12 +31,12 @@ def installed(client: Client, folder: Path) -> tuple[str, ...]:
         for command in _installing(client, folder):
             _run(command, folder, client)
         stamp.write_text(wanted)
-    match client.runtime:
-        case "python":
+    match client.file.suffix:
+        case ".py":
             return (str(folder / "bin" / "python"),)
-        case "node":
+        case ".mjs":
             return (str(_node_programs(folder) / "node"),)
-        case "shell":
+        case _:
             return (_found("sh", "a POSIX shell"),)
 
 
@@ -50,20 +50,19 @@ def _node_programs(folder: Path) -> Path:
 
 
 def _installing(client: Client, folder: Path) -> Sequence[Sequence[str]]:
-    match client.runtime:
-        case "python":
+    match client.installer:
+        case "uv":
             uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
             if uv is None:
                 raise MissingRuntimeError("uv is missing: run make install.")
             make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
             fill = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *client.packages]
             return [make, fill]
-        case "node":
+        case "npm":
             npm = [_found("npm", "Node with npm"), "install", "--no-audit", "--no-fund", "--prefix", str(folder)]
             return [[*npm, package] for package in client.packages]  # Node first: the others are installed by it
-        case "shell":
-            for package in client.packages:
-                _found(package, package)
+        case "none":
+            _found(client.name, client.name)
             return []
 
 

@@ -82,6 +82,7 @@ def run_client(client: Client, command: Sequence[str], stage: Stage, folder: Pat
         drawn=tuple(stage.engine.drawn),
         num_failures=stage.engine.num_failures,
         engine=stage.engine,
+        streams=client.streams,
     )
 
 

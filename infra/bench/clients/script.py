@@ -17,6 +17,7 @@ RESULTS = ("21 degrees", "17 degrees")
 ANSWER = "It is 21 degrees in Rome and 17 degrees in Oslo."
 CORRECTED = "It is 70 degrees Fahrenheit in Rome and 63 in Oslo."
 AFTER_RETRY = "It will rain in both cities."
+SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # how mini-swe-agent is told that a task is done
 STORY = "Once upon a time " + "there was a cloud that would not rain, and then " * 40 + "it rained."
 _REPLY_BEGINS, _USER_BEGINS, _ENDS = "<|im_start|>assistant", "<|im_start|>user", "<|im_end|>"
 _TOOLS = {  # a tool's name, and arguments with which it gives each of RESULTS
@@ -49,11 +50,11 @@ class Script:
         if RETRIED in newest:
             is_first = prompt not in self.failed_on
             self.failed_on.add(prompt)
-            return Line(AFTER_RETRY, fails=is_first)
+            return Line(_told(AFTER_RETRY, prompt), fails=is_first)
         if CORRECTION in newest:
-            return Line(CORRECTED)
+            return Line(_told(CORRECTED, prompt))
         if all(result in newest for result in RESULTS):
-            return Line(ANSWER)
+            return Line(_told(ANSWER, prompt))
         return Line(_calls(prompt) if QUESTION in newest else "I do not know.")
 
 
@@ -64,6 +65,18 @@ def _unanswered(prompt: str) -> str:
 
 
 def _calls(prompt: str) -> str:
-    tool = next(name for name in _TOOLS if f'"name": "{name}"' in prompt)
-    calls = (orjson.dumps({"name": tool, "arguments": arguments}).decode() for arguments in _TOOLS[tool])
-    return "\n".join(f"<tool_call>\n{call}\n</tool_call>" for call in calls)
+    tool = next(name for name in _TOOLS if _offers(prompt, name))
+    return "\n".join(_call(tool, arguments) for arguments in _TOOLS[tool])
+
+
+def _told(answer: str, prompt: str) -> str:
+    """An answer, for an agent that takes none without a call."""
+    return f"{answer}\n{_call('bash', {'command': SUBMIT})}" if _offers(prompt, "bash") else answer
+
+
+def _offers(prompt: str, tool: str) -> bool:
+    return f'"name": "{tool}"' in prompt
+
+
+def _call(tool: str, arguments: dict[str, str]) -> str:
+    return f"<tool_call>\n{orjson.dumps({'name': tool, 'arguments': arguments}).decode()}\n</tool_call>"
