@@ -100,6 +100,17 @@ def chat(settings: Settings) -> int:
 
 
 @nextstate.command()
+@click.argument("client", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def connect(settings: Settings, client: str | None, as_json: bool) -> int:
+    """The lines that connect a CLIENT to this stack; without one, which clients there are."""
+    from infra.commands.connect import list_clients, show_lines
+
+    return list_clients() if client is None else show_lines(settings, client, as_json=as_json)
+
+
+@nextstate.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured

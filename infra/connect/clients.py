@@ -89,7 +89,7 @@ CLIENTS = (
         title="mini-swe-agent",
         program="mini-swe-agent.sh",
         installer="uv",
-        packages=("mini-swe-agent==2.4.6",),
+        packages=("mini-swe-agent==2.4.6", "mcp==2.3.0"),  # its litellm imports mcp, and names it nowhere
         streams=False,
     ),
     Client(

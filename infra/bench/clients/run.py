@@ -4,9 +4,11 @@ Consumes the programs of infra/connect/programs, unmodified but for the address.
 """
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from infra.connect.lines import connecting, program
 from infra.kafka.running import running_broker
 from schemas.errors import MissingRuntimeError
 
-RUN_S = 300.0  # a conversation takes seconds, but for agents that start slowly on a busy machine
+RUN_S = 180.0  # a conversation takes seconds, but for agents that start slowly on a busy machine
+TOOK_TOO_LONG = -1
 SETTLE_S = 20.0  # until the answer that a client has left is in the log
 LOOK_S = 0.5
 KEPT_VARIABLES = ("LANG", "TMPDIR", "SSL_CERT_FILE")
@@ -113,13 +116,18 @@ def _output(command: Sequence[str], folder: Path, environment: dict[str, str]) -
     own = {"PATH": search_path(folder), "HOME": str(folder), **kept, **NO_PROXY, **environment}
     log_file = folder / "output.log"
     with log_file.open("wb") as log:
+        started = subprocess.Popen(
+            command, cwd=folder, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
         try:
-            ended = subprocess.run(
-                command, cwd=folder, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=RUN_S, check=False
-            )
+            exit_code = started.wait(RUN_S)
         except subprocess.TimeoutExpired:
-            return -1, log_file.read_text(errors="replace")
-    return ended.returncode, log_file.read_text(errors="replace")
+            exit_code = TOOK_TOO_LONG
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)  # with all that it started
+            started.wait()
+    return exit_code, log_file.read_text(errors="replace")
 
 
 def _settled(stage: Stage, client: str) -> Logged:

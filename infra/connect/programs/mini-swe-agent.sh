@@ -12,7 +12,7 @@ export MSWEA_CONFIGURED=true LITELLM_LOCAL_MODEL_COST_MAP=True NO_COLOR=1 COLUMN
 # What the person types: Enter confirms. Kept open, so that the agent waits for its model, not for us.
 typed() {
   printf '%s\n' '' 'No, I meant in Fahrenheit.' '' 'And tomorrow?' '' 'Tell me a long story.'
-  until grep -q 'Tell me a long story' shown.log; do sleep 0.2; done
+  for _ in $(seq 600); do grep -q 'Tell me a long story' shown.log && break; sleep 0.2; done
   sleep 3 # the story has begun; nobody waits for its end
   pkill -TERM -P $$ -x mini
 }
