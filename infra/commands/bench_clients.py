@@ -11,7 +11,7 @@ from rich.table import Table
 
 from infra.bench.clients.checks import CHECKS
 from infra.bench.clients.run import Row, bench_clients
-from infra.connect.clients import CLIENTS, client_named
+from infra.connect.clients import CLIENTS, Check, client_named
 from infra.home import Home
 from infra.kafka.jars import fetch_jars
 from infra.prepare import model_folder, runtime_home
@@ -61,7 +61,7 @@ def _draw(rows: Sequence[Row]) -> None:
     console.print(f"{num_matched} of {num_continuing} continuing requests were matched without a doubt.")
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: Row, name: Check) -> str:
     if name in row.lacks:
         return "-"
     return "NO" if row.wrong.get(name) else "yes"

@@ -99,6 +99,14 @@ CLIENTS = (
         installer="npm",
         packages=(NODE, "ai@7.0.173", "@ai-sdk/openai-compatible@3.0.92", "zod@4.6.7"),
     ),
+    Client(
+        name="openclaw",
+        title="OpenClaw",
+        program="openclaw.sh",
+        installer="npm",
+        packages=(NODE, "openclaw@2026.9.6"),
+        streams=False,
+    ),
     Client(name="curl", title="curl", program="curl.sh", installer="none"),
 )
 

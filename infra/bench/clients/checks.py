@@ -7,7 +7,7 @@ Pure. Each check is a sentence about what is wrong, or nothing. The words that t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.bench.clients.engine import Drawn, ScriptedEngine
+from infra.bench.clients.engine import Drawn, logprob
 from infra.bench.clients.script import AFTER_RETRY, ANSWER, CORRECTED, CORRECTION, LONG, RESULTS, RETRIED, STORY
 from infra.bench.clients.stage import Logged
 from infra.connect.clients import Check
@@ -24,7 +24,6 @@ class Ran:
     logged: Logged
     drawn: tuple[Drawn, ...]
     num_failures: int
-    engine: ScriptedEngine
     streams: bool
 
     def action(self, reply: str) -> ActionTaken | None:
@@ -66,7 +65,7 @@ def _turns(ran: Ran) -> Iterator[str]:
         yield "nothing was recorded"
     if len({action.conversation_id for action in actions}) > 1:
         yield "its requests became several conversations"
-    if any(event.ambiguous for event in (*actions, *ran.logged.next_states)):
+    if any([*(action.ambiguous for action in actions), *(state.ambiguous for state in ran.logged.next_states)]):
         yield "a match was ambiguous"
     if [action.turn for action in actions] != list(range(len(actions))):
         yield f"its turns are {[action.turn for action in actions]}"
@@ -142,7 +141,7 @@ def _tokens(ran: Ran) -> Iterator[str]:
     whole: dict[str | None, Resolved] = {}
     for action, drawn in zip(ran.logged.actions, ran.drawn, strict=True):
         num_tokens = len(action.response_ids)
-        logprobs = tuple(map(ran.engine.logprob, range(num_tokens)))
+        logprobs = tuple(map(logprob, range(num_tokens)))
         if action.response_ids != drawn.ids[:num_tokens] or action.response_logprobs != logprobs:
             yield f"the tokens of turn {action.turn} are not those that were drawn"
         whole[action.id] = resolve(action, whole.get(action.base_action_id))

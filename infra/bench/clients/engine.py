@@ -21,12 +21,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
-from infra.bench.clients.script import Line, Script
+from infra.bench.clients.script import ENDS, Line, Script
 from infra.ports import HOST, choose_port
 
-END_TOKEN = "<|im_end|>"  # what the small model's replies end with
 SLOW_S = 0.05  # per token of a slow line: 400 of them are time enough to walk away
 START_S = 30.0
+
+
+def logprob(place: int) -> float:
+    """Of the token at a place of a reply, nats: any number will do that is this place's own."""
+    return -(place + 1) / 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class ScriptedEngine:
     """What it says and has said. `begin` starts it over, for another client."""
 
     tokenizer: Tokenizer
+    end_token: int
     script: Script = field(default_factory=Script)
     drawn: list[Drawn] = field(default_factory=list)
     num_failures: int = 0
@@ -49,15 +54,13 @@ class ScriptedEngine:
     @classmethod
     def of(cls, model_path: Path) -> "ScriptedEngine":
         """With the tokenizer of a model folder."""
-        return cls(Tokenizer.from_file(str(model_path / "tokenizer.json")))
+        tokenizer = Tokenizer.from_file(str(model_path / "tokenizer.json"))
+        (end_token,) = tokenizer.encode(ENDS, add_special_tokens=False).ids
+        return cls(tokenizer, end_token)
 
     def begin(self) -> None:
         """Forget all that was asked."""
         self.script, self.drawn, self.num_failures = Script(), [], 0
-
-    def logprob(self, place: int) -> float:
-        """Of the reply's token at a place, nats: any number will do that is this one's own."""
-        return -(place + 1) / 1024
 
     async def generate(self, request: Request) -> Response:
         """POST /generate."""
@@ -66,8 +69,7 @@ class ScriptedEngine:
         if line.fails:
             self.num_failures += 1
             return JSONResponse({"error": {"message": "The scripted engine is away."}}, 503)
-        ids = tuple(self.tokenizer.encode(line.text, add_special_tokens=False).ids)
-        ids = (*ids, self.tokenizer.token_to_id(END_TOKEN))
+        ids = (*self.tokenizer.encode(line.text, add_special_tokens=False).ids, self.end_token)
         self.drawn.append(Drawn(prompt_ids, ids))
         return StreamingResponse(self._events(line, prompt_ids, ids), media_type="text/event-stream")
 
@@ -79,7 +81,7 @@ class ScriptedEngine:
                 "prompt_tokens": len(prompt_ids),
                 "cached_tokens": 0,
                 "completion_tokens": place + 1,
-                "output_token_logprobs": [[self.logprob(place), token, None]],
+                "output_token_logprobs": [[logprob(place), token, None]],
             }
             text = self.tokenizer.decode([token], skip_special_tokens=True)
             event: dict[str, Any] = {"text": text, "output_ids": [token], "meta_info": meta}

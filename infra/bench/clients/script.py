@@ -19,7 +19,7 @@ CORRECTED = "It is 70 degrees Fahrenheit in Rome and 63 in Oslo."
 AFTER_RETRY = "It will rain in both cities."
 SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # how mini-swe-agent is told that a task is done
 STORY = "Once upon a time " + "there was a cloud that would not rain, and then " * 40 + "it rained."
-_REPLY_BEGINS, _USER_BEGINS, _ENDS = "<|im_start|>assistant", "<|im_start|>user", "<|im_end|>"
+_REPLY_BEGINS, _USER_BEGINS, ENDS = "<|im_start|>assistant", "<|im_start|>user", "<|im_end|>"  # the small model's
 _TOOLS = {  # a tool's name, and arguments with which it gives each of RESULTS
     "weather": ({"city": "Rome"}, {"city": "Oslo"}),
     "bash": ({"command": "echo 21 degrees"}, {"command": "echo 17 degrees"}),
@@ -61,7 +61,7 @@ class Script:
 def _unanswered(prompt: str) -> str:
     """The messages behind the last reply; without a reply, those behind the system's."""
     *said, newest, _opening = prompt.split(_REPLY_BEGINS)
-    return newest.partition(_ENDS if said else _USER_BEGINS)[2]
+    return newest.partition(ENDS if said else _USER_BEGINS)[2]
 
 
 def _calls(prompt: str) -> str:
