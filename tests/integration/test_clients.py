@@ -29,8 +29,6 @@ def test_an_sdk_behaves_as_against_its_own_provider_and_every_turn_of_it_is_matc
     stage: Stage, tmp_path: Path
 ) -> None:
     for name in CLIENTS:
-        folder = tmp_path / name
-        folder.mkdir()
-        ran = run_client(client_named(name), [sys.executable], stage, folder)
+        ran = run_client(client_named(name), [sys.executable], stage, tmp_path / name)
         assert checked(ran) == dict.fromkeys(checked(ran), ""), f"{name} printed: {ran.output}"
         assert matched(ran.logged) == (4, 4)

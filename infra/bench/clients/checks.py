@@ -75,7 +75,7 @@ def _turns(ran: Ran) -> Iterator[str]:
 
 
 def _parallel(ran: Ran) -> Iterator[str]:
-    """The results of both calls are one next state, each with its call's id, in the order of the calls."""
+    """The results of both calls are one next state, in the order of the calls, unless they name them otherwise."""
     calling = [action for action in ran.logged.actions if len(action.reply.tool_calls) == len(RESULTS)]
     if len(calling) != 1:
         yield f"{len(calling)} actions made the two calls"
@@ -87,10 +87,13 @@ def _parallel(ran: Ran) -> Iterator[str]:
     results = states[0].messages
     if [message.role for message in results] != ["tool"] * len(RESULTS):
         yield f"the next state of the calls holds {[message.role for message in results]}"
-    by_id = {message.tool_call_id: message.content for message in results}
-    told = [by_id.get(call.id, "") for call in calling[0].reply.tool_calls]
-    if not all(result in text for result, text in zip(RESULTS, told, strict=True)):
-        yield f"the results of the calls are {told}"
+        return
+    place = {call.id: number for number, call in enumerate(calling[0].reply.tool_calls)}
+    told = sorted(
+        results, key=lambda message: place.get(message.tool_call_id, len(place))
+    )  # rewritten ids: as they come
+    if not all(result in message.content for result, message in zip(RESULTS, told, strict=True)):
+        yield f"the calls {list(place)} have the results {told}"
 
 
 def _said_next(ran: Ran, reply: str, words: str) -> str:

@@ -4,6 +4,7 @@ Consumes the programs of infra/connect/programs, unmodified but for the address.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -71,13 +72,18 @@ def bench_clients(
 def run_client(client: Client, command: Sequence[str], stage: Stage, folder: Path) -> Ran:
     """One run of a client's program, and what it left behind.
 
-    Args:    command: that runs a program, but for the program's name; folder: the client's own.
+    Args:    command: that runs a program, but for the program's name; folder: the client's own, where the program gets
+             a home that remembers nothing of earlier runs.
     """
     address = stage.address(client.name)
-    file = folder / client.program
+    home = folder / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    file = home / client.program
     file.write_text(program(client, address))
     stage.engine.begin()
-    exit_code, output = _output([*command, str(file)], folder, connecting(client, address).environment)
+    basics = {"PATH": search_path(folder), "HOME": str(home)}
+    exit_code, output = _output([*command, str(file)], home, basics | connecting(client, address).environment)
     return Ran(
         exit_code=exit_code,
         output=output,
@@ -109,14 +115,14 @@ def _row(client: Client, stage: Stage, folder: Path, report: Callable[[str], Non
     )
 
 
-def _output(command: Sequence[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Exit code and output of a program that has nothing of this process but the machine's basics."""
+def _output(command: Sequence[str], home: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output of a program that has nothing of this process's environment but the machine's basics."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    own = {"PATH": search_path(folder), "HOME": str(folder), **kept, **NO_PROXY, **environment}
-    log_file = folder / "output.log"
+    own = {**kept, **NO_PROXY, **environment}
+    log_file = home / "output.log"
     with log_file.open("wb") as log:
         started = subprocess.Popen(
-            command, cwd=folder, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=home, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         try:
             exit_code = started.wait(RUN_S)
