@@ -3,12 +3,12 @@
 One conversation, in which everything happens that agents do: a question that needs two tools at once, their results, a
 correction, a request on which the engine fails, and a long answer that the client walks away from. A line is chosen by
 what the prompt holds behind the last reply, and a tool by which of those known here the client offers; so the script
-needs no memory but of the prompts that it has failed on.
+needs no memory but of whether it has failed already.
 
 Clients say (infra/connect/programs): QUESTION, then what two tools gave, then CORRECTION, then RETRIED, then LONG.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
 
@@ -40,7 +40,7 @@ class Line:
 class Script:
     """The lines, for one run of one client."""
 
-    failed_on: set[str] = field(default_factory=set)
+    has_failed: bool = False
 
     def line(self, prompt: str) -> Line:
         """What the model says next."""
@@ -48,9 +48,8 @@ class Script:
         if LONG in newest:
             return Line(STORY, slow=True)
         if RETRIED in newest:
-            is_first = prompt not in self.failed_on
-            self.failed_on.add(prompt)
-            return Line(_told(AFTER_RETRY, prompt), fails=is_first)
+            fails, self.has_failed = not self.has_failed, True
+            return Line(_told(AFTER_RETRY, prompt), fails=fails)
         if CORRECTION in newest:
             return Line(_told(CORRECTED, prompt))
         if all(result in newest for result in RESULTS):
