@@ -100,6 +100,17 @@ def chat(settings: Settings) -> int:
 
 
 @nextstate.command()
+@click.argument("client", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def connect(settings: Settings, client: str | None, as_json: bool) -> int:
+    """The lines that connect a CLIENT to this stack; without one, which clients there are."""
+    from infra.commands.connect import list_clients, show_lines
+
+    return list_clients() if client is None else show_lines(settings, client, as_json=as_json)
+
+
+@nextstate.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured
@@ -197,6 +208,17 @@ def gateway(
     plan = Plan(rounds_alone=rounds, rounds_together=rounds_together, num_streams=streams)
     rival = Reference(checkout=reference, python=reference_python or sys.executable) if reference else None
     return show_gateway(settings, plan, rival, as_json=as_json, report=report)
+
+
+@bench.command()
+@click.option("--clients", metavar="NAMES", help="Only these, with commas.  [default: all that connect lists]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def clients(settings: Settings, clients: str | None, as_json: bool) -> int:
+    """Real SDKs and agents against a gateway of its own, installed from the registries. Needs no running stack."""
+    from infra.commands.bench_clients import show_clients
+
+    return show_clients(settings, clients, report, as_json=as_json)
 
 
 @nextstate.group()

@@ -46,6 +46,11 @@ class Home:
         return self.root / "judge"
 
     @property
+    def clients(self) -> Path:
+        """What `nextstate bench clients` installs, one folder each, and its last run."""
+        return self.root / "clients"
+
+    @property
     def logs(self) -> Path:
         """One log file per component."""
         return self.root / "logs"

@@ -99,6 +99,20 @@ async def test_calls_that_come_as_messages_of_their_own_are_one_turn_in_chat_com
     assert bench.recorder.actions[1].parent_action_id == bench.recorder.actions[0].id
 
 
+async def test_the_id_of_a_call_says_which_of_equal_conversations_goes_on_without_its_punctuation_too() -> None:
+    bench = Bench([[CALL], [CALL], ["20."]])
+    clients = [ChatClient(), ChatClient()]
+    for client in clients:
+        client.user("weather?")
+        await ask(bench, client, stream=False)
+    for call in clients[1].history[-1]["tool_calls"]:
+        call["id"] = call["id"].replace("_", "")  # as OpenClaw sends it back
+    clients[1].results(["20"])
+    await ask(bench, clients[1], stream=False)
+    _, second, third = bench.recorder.actions
+    assert (third.parent_action_id, third.ambiguous) == (second.id, False)
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_what_the_server_itself_refuses_has_the_form_of_the_paths_protocol(path: str) -> None:
     bench = Bench(max_body_bytes=1000, api_keys={"key": "tenant"})

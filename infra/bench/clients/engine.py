@@ -1,0 +1,112 @@
+"""`ScriptedEngine`: a server that speaks SGLang's `/generate` and draws what a script says, with exact token ids.
+
+Owns a thread with an HTTP server. The tokenizer is the real model's, so the gateway renders, decodes and parses as it
+does in earnest; only who draws is different. Everything that was drawn is kept, to be held against the log.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from tokenizers import Tokenizer
+
+from infra.bench.clients.script import ENDS, Line, Script
+from infra.ports import HOST, choose_port
+
+SLOW_S = 0.05  # per token of a slow line: 400 of them are time enough to walk away
+START_S = 30.0
+
+
+def logprob(place: int) -> float:
+    """Of the token at a place of a reply, nats: any number will do that is this place's own."""
+    return -(place + 1) / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One reply as it was sent; a client that left may have seen less."""
+
+    prompt_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class ScriptedEngine:
+    """What it says and has said. `begin` starts it over, for another client."""
+
+    tokenizer: Tokenizer
+    end_token: int
+    script: Script = field(default_factory=Script)
+    drawn: list[Drawn] = field(default_factory=list)
+    num_failures: int = 0
+
+    @classmethod
+    def of(cls, model_path: Path) -> "ScriptedEngine":
+        """With the tokenizer of a model folder."""
+        tokenizer = Tokenizer.from_file(str(model_path / "tokenizer.json"))
+        (end_token,) = tokenizer.encode(ENDS, add_special_tokens=False).ids
+        return cls(tokenizer, end_token)
+
+    def begin(self) -> None:
+        """Forget all that was asked."""
+        self.script, self.drawn, self.num_failures = Script(), [], 0
+
+    async def generate(self, request: Request) -> Response:
+        """POST /generate."""
+        prompt_ids = tuple(orjson.loads(await request.body())["input_ids"])
+        line = self.script.line(self.tokenizer.decode(list(prompt_ids), skip_special_tokens=False))
+        if line.fails:
+            self.num_failures += 1
+            return JSONResponse({"error": {"message": "The scripted engine is away."}}, 503)
+        ids = (*self.tokenizer.encode(line.text, add_special_tokens=False).ids, self.end_token)
+        self.drawn.append(Drawn(prompt_ids, ids))
+        return StreamingResponse(self._events(line, prompt_ids, ids), media_type="text/event-stream")
+
+    async def _events(self, line: Line, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> AsyncIterator[bytes]:
+        for place, token in enumerate(ids):
+            is_last = place == len(ids) - 1
+            meta = {
+                "finish_reason": {"type": "stop", "matched": token} if is_last else None,
+                "prompt_tokens": len(prompt_ids),
+                "cached_tokens": 0,
+                "completion_tokens": place + 1,
+                "output_token_logprobs": [[logprob(place), token, None]],
+            }
+            text = self.tokenizer.decode([token], skip_special_tokens=True)
+            event: dict[str, Any] = {"text": text, "output_ids": [token], "meta_info": meta}
+            yield b"data: " + orjson.dumps(event) + b"\n\n"
+            await asyncio.sleep(SLOW_S if line.slow else 0)
+        yield b"data: [DONE]\n\n"
+
+
+@contextmanager
+def running(engine: ScriptedEngine) -> Iterator[str]:
+    """The URL at which it listens, for the length of the `with`."""
+
+    async def answer(_: Request) -> Response:
+        return JSONResponse({"data": []})
+
+    routes = [Route("/generate", engine.generate, methods=["POST"]), Route("/{path:path}", answer)]
+    port = choose_port(None, "")
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), HOST, port, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, name="scripted engine", daemon=True)
+    thread.start()
+    end_s = time.monotonic() + START_S
+    while not server.started and thread.is_alive() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    try:
+        yield f"http://{HOST}:{port}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(START_S)

@@ -1,0 +1,86 @@
+"""`installed`: a client in a folder of its own, at its pinned versions, and how its program is started there.
+
+Python clients get a virtual environment by uv, Node's a folder by npm; a folder whose client is there already is left
+as it is. Registries, mirrors and proxies are those that uv and npm are set up with.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.connect.clients import Client
+from schemas.errors import MissingRuntimeError
+
+INSTALL_S = 900.0  # the largest is 768 MB
+STAMP = "installed.txt"
+
+
+def installed(client: Client, folder: Path) -> tuple[str, ...]:
+    """The command that runs a program of this client, but for the program's name.
+
+    Args:    folder: the client's own; it may be empty, and is kept.
+    Raises:  MissingRuntimeError: Node, npm, uv or the network is missing, or the packages cannot be installed.
+    """
+    stamp, wanted = folder / STAMP, "\n".join(client.packages)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for command in _installing(client, folder):
+            _run(command, folder, client)
+        stamp.write_text(wanted)
+    match client.file.suffix:
+        case ".py":
+            return (str(folder / "bin" / "python"),)
+        case ".mjs":
+            return (str(_node_programs(folder) / "node"),)
+        case _:
+            return (_found("sh", "a POSIX shell"),)
+
+
+def search_path(folder: Path) -> str:
+    """PATH for a client's program: what was installed for it, then the machine's."""
+    return os.pathsep.join([str(_node_programs(folder)), str(folder / "bin"), os.environ.get("PATH", os.defpath)])
+
+
+def _node_programs(folder: Path) -> Path:
+    return folder / "node_modules" / ".bin"
+
+
+def _installing(client: Client, folder: Path) -> Sequence[Sequence[str]]:
+    match client.installer:
+        case "uv":
+            uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+            if uv is None:
+                raise MissingRuntimeError("uv is missing: run make install.")
+            make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
+            fill = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *client.packages]
+            return [make, fill]
+        case "npm":
+            npm = [_found("npm", "Node with npm"), "install", "--no-audit", "--no-fund", "--prefix", str(folder)]
+            return [[*npm, package] for package in client.packages]  # Node first: the others are installed by it
+        case "none":
+            _found(client.name, client.name)
+            return []
+
+
+def _found(program: str, what: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise MissingRuntimeError(f"{program} is missing: install {what}.")
+    return path
+
+
+def _run(command: Sequence[str], folder: Path, client: Client) -> None:
+    environment = {**os.environ, "PATH": search_path(folder)}
+    try:
+        subprocess.run(
+            command, env=environment, cwd=folder, timeout=INSTALL_S, check=True, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MissingRuntimeError(f"{client.name} was not installed in {INSTALL_S:g} s.") from error
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise MissingRuntimeError(f"{client.name} cannot be installed: {reason}") from error
