@@ -120,7 +120,7 @@ def _retry(ran: Ran) -> Iterator[str]:
     if ran.action(AFTER_RETRY) is None:
         yield "the request was not sent again"
     states = ran.next_states(ran.action(CORRECTED))
-    if len(states) != 2 or RETRIED not in states[1].messages[-1].content:  # an agent may word it anew
+    if len(states) != 2 or RETRIED not in states[1].messages[-1].content:  # OpenClaw adds words of its own
         yield f"the request that was sent twice left the next states {[state.messages for state in states]}"
     yield _said_next(ran, CORRECTED, RETRIED)
 
