@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infra.cli_bench import bench
 from infra.cli_history import HISTORY
 from infra.cli_import import import_chats
-from infra.cli_options import archive_option, configured, os_refusal, report
+from infra.cli_options import configured, os_refusal, report
 from schemas.errors import NextstateError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
 
 BAD_INPUT = 2
-LOG_PARTS = ("questions", "archiving", "growth", "replay")
 
 
 def main() -> None:
@@ -122,106 +122,6 @@ def judge(settings: Settings, file: Path, as_json: bool) -> int:
 
 
 @nextstate.group()
-def bench() -> None:
-    """Measure against a named alternative, in one run."""
-
-
-@bench.command()
-@click.option("--rounds", default=30, show_default=True, type=click.IntRange(min=1), help="Answers from each side.")
-@click.option("--max-tokens", default=24, show_default=True, type=click.IntRange(min=1), help="Of each answer.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured
-def serve(settings: Settings, rounds: int, max_tokens: int, as_json: bool) -> int:
-    """Time to first token through the gateway of the running stack, and straight from its SGLang."""
-    from infra.commands.bench import show_serve
-
-    return show_serve(settings, rounds=rounds, max_tokens=max_tokens, as_json=as_json)
-
-
-@bench.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured
-def train(settings: Settings, as_json: bool) -> int:
-    """An optimizer step on a 10-turn conversation: shared prefixes, turn by turn, and TRL's GRPO. Needs no stack."""
-    from infra.commands.bench import show_train
-
-    return show_train(settings, report, as_json=as_json)
-
-
-@bench.command()
-@click.option(
-    "--part", "parts", multiple=True, type=click.Choice(LOG_PARTS), help="Only this; repeatable.  [default: all]"
-)
-@click.option("--events", default=1_000_000, show_default=True, type=click.IntRange(min=10_000), help="To ask about.")
-@click.option("--folder", type=click.Path(path_type=Path), help="For what is written: kept, and gone on with.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@archive_option
-@configured
-def log(
-    settings: Settings,
-    *,
-    parts: tuple[str, ...],
-    events: int,
-    folder: Path | None,
-    archive: Path | None,
-    as_json: bool,
-) -> int:
-    """What the log costs and how fast it answers, on later history like this home's. Needs no running stack."""
-    from infra.commands.bench_log import show_log
-
-    return show_log(
-        settings,
-        parts=parts or LOG_PARTS,
-        num_events=events,
-        folder=folder,
-        archive=archive,
-        as_json=as_json,
-        report=report,
-    )
-
-
-@bench.command()
-@click.option("--rounds", default=50, show_default=True, type=click.IntRange(min=1), help="Conversations, one by one.")
-@click.option(
-    "--rounds-together", default=5, show_default=True, type=click.IntRange(min=1), help="Conversations in each stream."
-)
-@click.option("--streams", default=64, show_default=True, type=click.IntRange(min=2), help="At once.")
-@click.option("--reference", type=click.Path(path_type=Path), help="A checkout of Gen-Verse/OpenClaw-RL, beside us.")
-@click.option("--reference-python", help="The Python that runs it.  [default: this one]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured
-def gateway(
-    settings: Settings,
-    *,
-    rounds: int,
-    rounds_together: int,
-    streams: int,
-    reference: Path | None,
-    reference_python: str | None,
-    as_json: bool,
-) -> int:
-    """What the gateway adds to an engine's answers, and what OpenClaw-RL's proxy adds. Needs no running stack."""
-    from infra.bench.gateway.job import Plan
-    from infra.bench.gateway.sides import Reference
-    from infra.commands.bench_gateway import show_gateway
-
-    plan = Plan(rounds_alone=rounds, rounds_together=rounds_together, num_streams=streams)
-    rival = Reference(checkout=reference, python=reference_python or sys.executable) if reference else None
-    return show_gateway(settings, plan, rival, as_json=as_json, report=report)
-
-
-@bench.command()
-@click.option("--clients", metavar="NAMES", help="Only these, with commas.  [default: all that connect lists]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured
-def clients(settings: Settings, clients: str | None, as_json: bool) -> int:
-    """Real SDKs and agents against a gateway of its own, installed from the registries. Needs no running stack."""
-    from infra.commands.bench_clients import show_clients
-
-    return show_clients(settings, clients, report, as_json=as_json)
-
-
-@nextstate.group()
 def experiment() -> None:
     """Which method learns fastest, measured on simulated users."""
 
@@ -291,7 +191,7 @@ def prepare(settings: Settings) -> None:
     report(f"Everything is in {settings.home}")
 
 
-for command in (*HISTORY, import_chats):
+for command in (*HISTORY, import_chats, bench):
     nextstate.add_command(command)
 
 
