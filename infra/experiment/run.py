@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,6 +94,8 @@ def question_sets(settings: RunSettings) -> dict[str, QuestionSet]:
 
 
 async def _run(run_id: RunId, config: Line, settings: RunSettings, open_world: OpenWorld) -> None:
+    # One thread renders prompts: several would finish in any order, and that order reaches what is trained together.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
     sets, method, path = question_sets(settings), METHODS[run_id.method], run_path(settings.out, run_id)
     users = [User(name, sets[name], run_id.seed, remembers=method.remembers) for name in _names(run_id)]
     path.parent.mkdir(parents=True, exist_ok=True)
