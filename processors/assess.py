@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from processors.derive import context_of
 from processors.join import skip
 from processors.ports import HintExtractor, Hints, Judge, Judgement
+from schemas.context import context_of
 from schemas.events import HintExtracted, TransitionJoined, TurnSkipped, VerdictReached
 from schemas.identity import derived_id
 

@@ -20,9 +20,9 @@ model drew them, the policy did not. Such a turn may be longer than the policy c
 from typing import Any, NamedTuple
 
 from processors.credit import reward_of
-from processors.derive import context_of
 from processors.join import skip
 from processors.ports import Renderer
+from schemas.context import context_of
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import (
     ActionTaken,

@@ -13,7 +13,7 @@ Consumes ActionTaken and NextStateObserved, produces TransitionJoined and TurnSk
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from processors.derive import context_of
+from schemas.context import context_of
 from schemas.errors import MalformedEventError
 from schemas.events import ActionTaken, Event, Message, NextStateObserved, SkipReason, TransitionJoined, TurnSkipped
 from schemas.identity import derived_id

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from processors.advance import Rules, apply
 from processors.config import ProcessorsConfig
-from processors.derive import context_of
 from processors.emit import Emission
 from processors.open_turns import OpenTurns
 from processors.ports import Renderer
 from processors.stage import Emits
 from processors.turns import Draft, forget
 from schemas.clock import Clock, now_ms
+from schemas.context import context_of
 from schemas.events import ActionTaken, NextStateObserved
 from schemas.identity import derived_id
 from streams.recorded import Recorded

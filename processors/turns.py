@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from processors.credit import newest_thumb
-from processors.derive import context_of
 from processors.emit import Emission, reject
 from processors.join import STAGE, JoinState, skip
+from schemas.context import context_of
 from schemas.errors import RejectedError
 from schemas.events import (
     ActionTaken,

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from schemas.context import context_at
 from schemas.errors import SpoolFullError
 from schemas.events import FeedbackGiven
 from schemas.feedback import digest_said, thumb_of
@@ -59,7 +60,7 @@ class Feedback:
                 "id": event.id,
                 "object": "feedback",
                 "action_id": action.action_id,
-                "conversation_id": action.conversation_id,
+                "conversation_id": action.about.conversation_id,
                 "thumb": thumb_of(event),
                 "repeated": is_repeated,
             }
@@ -88,8 +89,8 @@ class Feedback:
         index = self._ports.index
         match call.target:
             case "action_id":
-                action = index.get(call.name)
-                return [action] if action is not None and action.tenant == tenant else []
+                action = index.served(tenant, call.name)
+                return [] if action is None else [action]
             case "response_id":  # `chatcmpl-<request id>`, and so on: each API has a prefix of its own
                 request_id = re.sub("^[a-z]+[-_]", "", call.name)
                 return index.known_by("request", tenant, request_id)
@@ -112,15 +113,7 @@ class Feedback:
         about = action.about
         event = FeedbackGiven(
             id="",
-            time_ms=self._ports.now_ms(),
-            policy=about.policy,
-            conversation_id=about.conversation_id,
-            tenant=about.tenant,
-            subject=call.subject or about.subject,
-            source=about.source,
-            episode_id=about.episode_id,
-            group_id=about.group_id,
-            step=about.step,
+            **context_at(about, self._ports.now_ms(), source=about.source, subject=call.subject),
             action_id=action.action_id,
             thumb=call.thumb,
             rating=call.rating,

@@ -7,11 +7,11 @@ frozen `FeedbackCall`; whatever is wrong is an `ApiError` that names the field.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from schemas.events import Thumb
 from serving.api_errors import ApiError
+from serving.json_body import parse_body
 
 Target = Literal["response_id", "action_id", "conversation_id", "session_id"]
 TARGETS: tuple[Target, ...] = ("response_id", "action_id", "conversation_id", "session_id")
@@ -68,7 +68,7 @@ def read_feedback_call(raw: bytes) -> FeedbackCall:
 
     Raises:  ApiError: not JSON, a field of a wrong type or out of range, nothing said, or of no answer or several.
     """
-    body = _parse(raw)
+    body = parse_body(raw, _FeedbackBody)
     target, name = _target(body)
     _check_rating(body)
     comment = (body.comment or "").strip()
@@ -86,19 +86,6 @@ def read_feedback_call(raw: bytes) -> FeedbackCall:
         id=body.id,
         subject=body.user or "",
     )
-
-
-def _parse(raw: bytes) -> _FeedbackBody:
-    try:
-        return _FeedbackBody.model_validate(orjson.loads(raw))
-    except orjson.JSONDecodeError as error:
-        message = f"The request body is not JSON: {error}."
-        raise ApiError(message, code="malformed_json") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(step) for step in first["loc"][:1]) or "body"
-        message = f"{field!r} cannot be used: {first['msg'].removeprefix('Value error, ')}."
-        raise ApiError(message, param=field) from error
 
 
 def _target(body: _FeedbackBody) -> tuple[Target, str]:

@@ -22,6 +22,7 @@ from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
 from serving.admission import read_body, tenant_of
 from serving.api_errors import ApiError
 from serving.config import GatewayConfig
+from serving.json_body import load_json
 from serving.protocols.openai import error_body
 from serving.recording import Recording
 from streams.cloudevents import read_cloudevent
@@ -98,7 +99,7 @@ class Intake:
         """Raises RejectedError for an action of another tenant; the sentence does not say that there is one."""
         for action_id in _named_actions(event):
             action = self._index.get(action_id)
-            if action is not None and action.tenant != event.tenant:
+            if action is not None and action.about.tenant != event.tenant:
                 message = f"{event.type} {event.id} names the action {action_id}, which is none of this key's tenant."
                 raise RejectedError(message)
 
@@ -124,11 +125,7 @@ def _refuse_other_types(content_type: str) -> None:
 
 def _read_events(body: bytes) -> list[Any]:
     """The events of a body: of a list each, else the one."""
-    try:
-        sent = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        message = f"The request body is not JSON: {error}."
-        raise ApiError(message) from error
+    sent = load_json(body)
     return sent if isinstance(sent, list) else [sent]
 
 

@@ -154,7 +154,7 @@ class ConversationIndex:
     def served(self, tenant: str, action_id: str) -> OpenAction | None:
         """The open action of this tenant with this id; None: there is none."""
         action = self._open.get(action_id)
-        return None if action is None or action.tenant != tenant else action
+        return None if action is None or action.about.tenant != tenant else action
 
     def match(
         self,
@@ -185,10 +185,10 @@ class ConversationIndex:
         parent, ambiguous = _best(candidates, history)
         observes = turn_type == "main" or parent.turn_type == "side"
         found = Match(
-            conversation_id=parent.conversation_id,
+            conversation_id=parent.about.conversation_id,
             turn=parent.turn + 1,
             parent_action_id=parent.action_id,
-            parent_policy=parent.policy,
+            parent_policy=parent.about.policy,
             base=parent.resolved() if self._may_grow(parent) else None,
             ambiguous=ambiguous,
             branch=parent.answered,
@@ -254,7 +254,7 @@ class ConversationIndex:
 
     def _candidates(self, tenant: str, session: str | None, reply: Message) -> list[OpenAction]:
         served = self._open.known_by("reply", tenant, digest_message(reply))
-        return [action for action in served if session is None or action.conversation_id == session]
+        return [action for action in served if session is None or action.about.conversation_id == session]
 
 
 def session_conversation(tenant: str, session_id: str) -> str:
@@ -273,12 +273,7 @@ def _best(candidates: list[OpenAction], history: Counter[str]) -> tuple[OpenActi
     best = [action for action, overlap in zip(candidates, overlaps, strict=True) if overlap == most]
     chosen = min(best, key=lambda action: ((action.read - history).total(), action.answered))  # min keeps the oldest
     nothing_in_common = most == 0 and bool(history or chosen.read)
-    return chosen, nothing_in_common or not all(_are_alike(action, chosen) for action in best)
-
-
-def _are_alike(one: OpenAction, other: OpenAction) -> bool:
-    """Whether two actions with the same reply are equal choices of one turn: either is right."""
-    return (one.conversation_id, one.policy, one.read) == (other.conversation_id, other.policy, other.read)
+    return chosen, nothing_in_common or not all(action.is_like(chosen) for action in best)
 
 
 def _unread(after: tuple[Message, ...], read: Counter[str], history: Counter[str]) -> tuple[Message, ...]:

@@ -8,9 +8,10 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
+from schemas.context import context_of
 from schemas.events import ActionTaken, Event, FeedbackGiven, KeptTail, Message, TurnType
 from schemas.feedback import digest_said
 from schemas.messages import UNMATCHED_ROLES, digest_message
@@ -29,17 +30,11 @@ _Key = tuple[Name, str, str]  # with the tenant, and the digest of the reply or 
 class OpenAction:
     """One served action. Only two fields change: `answered`, it has a next state other than `ended`, and `feedback`."""
 
-    action_id: str
-    about: Event  # whose it is, with all that every event has
+    about: Event  # its id and time, whose it is: all that every event has
     request_id: str
     sibling: int
-    conversation_id: str
-    tenant: str
-    subject: str
-    policy: str
     turn: int
     turn_type: TurnType
-    time_ms: int
     root_time_ms: int  # of the action, at the end of its bases, that is stored whole
     reply: Message
     reply_digest: str
@@ -61,12 +56,22 @@ class OpenAction:
         self.feedback.setdefault(feedback.id, digest_said(feedback))
 
     @property
+    def action_id(self) -> str:
+        """Its id."""
+        return self.about.id
+
+    def is_like(self, other: "OpenAction") -> bool:
+        """Whether two actions with the same reply are equal choices of one turn: either is right."""
+        one, another = ((each.about.conversation_id, each.about.policy, each.read) for each in (self, other))
+        return one == another
+
+    @property
     def keys(self) -> tuple[_Key, ...]:
         """What it is looked up by."""
         return (
-            ("reply", self.tenant, self.reply_digest),
-            ("request", self.tenant, self.request_id),
-            ("conversation", self.tenant, self.conversation_id),
+            ("reply", self.about.tenant, self.reply_digest),
+            ("request", self.about.tenant, self.request_id),
+            ("conversation", self.about.tenant, self.about.conversation_id),
         )
 
     @property
@@ -106,17 +111,11 @@ def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
     known = (*base.all_messages(), base.reply) if base else ()
     whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
     return OpenAction(
-        action_id=action.id,
-        about=Event(**{each.name: getattr(action, each.name) for each in fields(Event)}),
+        about=Event(id=action.id, **context_of(action)),
         request_id=action.request_id,
         sibling=action.sibling,
-        conversation_id=action.conversation_id,
-        tenant=action.tenant,
-        subject=action.subject,
-        policy=action.policy,
         turn=action.turn,
         turn_type=action.turn_type,
-        time_ms=action.time_ms,
         root_time_ms=action.time_ms if base is None else base.root_time_ms,
         reply=action.reply,
         reply_digest=digest_message(action.reply),
@@ -192,7 +191,7 @@ class OpenActions:
 
     def drop_older_than(self, now_ms: int) -> None:
         """Forget what is past the age limit."""
-        while self._by_id and next(iter(self._by_id.values())).time_ms < now_ms - self._max_age_ms:
+        while self._by_id and next(iter(self._by_id.values())).about.time_ms < now_ms - self._max_age_ms:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.context import context_at
 from schemas.errors import RejectedError
 from schemas.events import Event, FeedbackGiven, NextStateObserved, Thumb, TurnType
 from schemas.messages import answered_by
@@ -72,12 +73,7 @@ class NextState:
         return (
             NextStateObserved(
                 id=self.id,
-                time_ms=self.time_ms,
-                policy=action.policy,
-                conversation_id=action.conversation_id,
-                tenant=action.tenant,
-                subject=action.subject,
-                source="tool" if is_tools else "chat",
+                **context_at(action.about, self.time_ms, source="tool" if is_tools else "chat"),
                 action_id=self.action_id,
                 kind="ended" if has_ended else "messages",
                 messages=messages,
@@ -106,12 +102,7 @@ class Feedback:
         return (
             FeedbackGiven(
                 id=self.id,
-                time_ms=self.time_ms,
-                policy=action.policy,
-                conversation_id=action.conversation_id,
-                tenant=action.tenant,
-                subject=action.subject,
-                source=answered_by(action.reply),
+                **context_at(action.about, self.time_ms, source=answered_by(action.reply)),
                 action_id=self.action_id,
                 thumb=self.thumb,
                 rating=self.rating,

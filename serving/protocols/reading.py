@@ -1,4 +1,4 @@
-"""What the read halves of the protocols share: a body checked by a model, messages with their places, turns made whole.
+"""What the read halves of the protocols share: fields of a body, messages with their places, turns made whole.
 
 Pure. Consumes JSON as clients send it; produces messages in normal form, or an `ApiError` that names the field. Media
 are read, so that a request can be matched before `refuse_media` refuses it.
@@ -7,10 +7,9 @@ are read, so that a request can be matched before `refuse_media` refuses it.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.errors import RejectedError
 from schemas.events import Message
@@ -35,31 +34,11 @@ class RequestBody(BaseModel):
     stream: bool | None = None
 
 
-Body = TypeVar("Body", bound=RequestBody)
-
-
 class Placed(NamedTuple):
     """A message, and where the client wrote it."""
 
     place: str
     message: Message
-
-
-def parse(raw: bytes, form: type[Body]) -> Body:
-    """The body of a request.
-
-    Raises:  ApiError: not JSON, or a field of a wrong type or out of range.
-    """
-    try:
-        return form.model_validate(orjson.loads(raw))
-    except orjson.JSONDecodeError as error:
-        message = f"The request body is not JSON: {error}."
-        raise ApiError(message, code="malformed_json") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(step) for step in first["loc"][:2]) or "body"
-        message = f"{field!r} cannot be used: {first['msg']}."
-        raise ApiError(message, param=field) from error
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from infra.audit.check import Check, miss
 from infra.audit.facts import Fact
 from infra.audit.index import LogIndex
 from infra.audit.report import Tally
-from processors.derive import Context, context_of
 from schemas import events as e
+from schemas.context import Context, context_of
 from schemas.identity import derived_id
 from streams.topics import BATCHES, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
 

@@ -14,6 +14,7 @@ from serving.api_errors import ApiError
 from serving.call import Call
 from serving.config import GatewayConfig
 from serving.grammar import Grammar, grammar_for
+from serving.json_body import parse_body
 from serving.protocols.reading import (
     MAX_STOPS,
     MAX_TOP_K,
@@ -23,7 +24,6 @@ from serving.protocols.reading import (
     RequestBody,
     Stop,
     TopP,
-    parse,
     placed_errors,
     whole_turns,
 )
@@ -70,7 +70,7 @@ def read_chat_completion(raw: bytes, config: GatewayConfig) -> Call:
 
     Raises:  ApiError: not JSON, a field of a wrong type or out of range, a message that cannot be read.
     """
-    body = parse(raw, _ChatBody)
+    body = parse_body(raw, _ChatBody)
     if (body.n or 1) > config.max_choices:
         message = f"'n' is {body.n}, but this gateway gives at most {config.max_choices} choices."
         raise ApiError(message, param="n")

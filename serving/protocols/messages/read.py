@@ -16,6 +16,7 @@ from serving.api_errors import ApiError
 from serving.call import Call
 from serving.config import GatewayConfig
 from serving.grammar import Grammar, grammar_for
+from serving.json_body import parse_body
 from serving.protocols.messages.tool_input import arguments_of
 from serving.protocols.reading import (
     MAX_STOPS,
@@ -25,7 +26,6 @@ from serving.protocols.reading import (
     RequestBody,
     Stop,
     TopP,
-    parse,
     placed_errors,
     whole_turns,
 )
@@ -69,7 +69,7 @@ def read_message_request(raw: bytes, config: GatewayConfig) -> Call:
     Raises:  ApiError: not JSON, a field of a wrong type or out of range, a message that cannot be read, an assistant
              message at the end (a policy begins its replies itself).
     """
-    body = parse(raw, _MessagesBody)
+    body = parse_body(raw, _MessagesBody)
     tools, choice = _tools(body.tools or ()), _tool_choice(body.tool_choice)
     grammar = grammar_for(tools, choice, _response_format(body.output_config), format_field="output_config.format")
     said = _said(body)
@@ -95,7 +95,7 @@ def read_countable(raw: bytes, config: GatewayConfig) -> Call:
 
     Raises:  ApiError: as `read_message_request`.
     """
-    body = parse(raw, _Countable)
+    body = parse_body(raw, _Countable)
     said = _said(body)
     shows_tools = _tool_choice(body.tool_choice) != "none"
     return Call(

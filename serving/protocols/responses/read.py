@@ -16,7 +16,8 @@ from serving.api_errors import ApiError
 from serving.call import Call
 from serving.config import GatewayConfig
 from serving.grammar import grammar_for
-from serving.protocols.reading import MAX_TOP_LOGPROBS, NumTokens, Placed, RequestBody, TopP, parse
+from serving.json_body import parse_body
+from serving.protocols.reading import MAX_TOP_LOGPROBS, NumTokens, Placed, RequestBody, TopP
 from serving.protocols.responses.items import INSTRUCTIONS, said_before, said_in
 from serving.protocols.wire import Earlier
 from serving.reply_ids import action_of
@@ -63,7 +64,7 @@ def read_response_request(raw: bytes, config: GatewayConfig, earlier: Earlier) -
     Raises:  ApiError: not JSON, a field of a wrong type or out of range, an item that cannot be read, something that
              is referred to and not there.
     """
-    body = parse(raw, _ResponsesBody)
+    body = parse_body(raw, _ResponsesBody)
     _refuse_absent(body)
     tools, choice = [_function(tool) for tool in body.tools or ()], _tool_choice(body.tool_choice)
     grammar = grammar_for(tools, choice, _response_format(body.text), format_field="text.format")

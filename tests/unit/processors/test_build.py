@@ -8,7 +8,7 @@ from processor_world import LetterRenderer, action, ended, resolved, thumb, user
 
 from processors.build import build, build_ended, check_vocabulary, not_invertible
 from processors.credit import newest_thumb, reward_of, waits_for_outcome
-from processors.derive import context_of
+from schemas.context import context_of
 from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import Event, HintExtracted, Sampling, VerdictReached
 from schemas.origin import UNSCORED

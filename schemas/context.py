@@ -1,7 +1,7 @@
-"""`context_of`: what every derived event copies from what it was derived from.
+"""`context_of`: what an event copies from the event that it follows or is derived from.
 
 Owns the two laws of design promise 2 that all stages share: a derived event is about the same conversation, person and
-policy as its input, and its time is the newest of its inputs' times.
+policy as its input, and its time is the newest of its inputs' times. What is observed has a time of its own.
 """
 
 from typing import TypedDict
@@ -36,3 +36,11 @@ def context_of(about: Event, *others: Event) -> Context:
         group_id=about.group_id,
         step=about.step,
     )
+
+
+def context_at(about: Event, time_ms: int, *, source: Source, subject: str = "") -> Context:
+    """Context of what was observed of an event later.
+
+    Args:    source: where it comes from; subject: whose word it is, "": the event's own subject's.
+    """
+    return context_of(about) | {"time_ms": time_ms, "source": source, "subject": subject or about.subject}
