@@ -19,9 +19,9 @@ from processors.build import UNREWARDED, build, build_ended, check_vocabulary
 from processors.chain import MissingBase, whole_prompt
 from processors.credit import waits_for_outcome
 from processors.emit import Emission, reject
-from processors.join import STAGE, join, observe, refuse, skip
+from processors.join import STAGE, join, observe, refuse, refuse_silence, skip
 from processors.ports import Renderer
-from processors.turns import Draft, Known, Turn
+from processors.turns import Draft, Early, Known, Turn
 from schemas.errors import MalformedEventError, RejectedError, TokenMismatchError
 from schemas.events import (
     ActionTaken,
@@ -104,12 +104,24 @@ class _Step:
         self.draft.emissions.append(Emission(event=event, cause=self.record))
 
     def _add_action(self, action: ActionTaken) -> None:
+        known = self.draft.action(action.id)
+        if known is not None and known.tenant != action.tenant:
+            message = f"Action {action.id} of tenant {action.tenant!r} has the id of another tenant's"
+            raise MalformedEventError(f"{message}; ids are to be unique.")
         turn = self.draft.turn_or_new(action.id, self.record, action)
         if turn.action_offset is None:  # the first record of an id wins
-            here = replace(turn, action_offset=self.record.offset, action_ms=self.record.timestamp_ms)
+            here = replace(turn, action_offset=self.record.offset, action_ms=self.record.timestamp_ms, early=())
             self._take_action(action, here)
+            for early in turn.early:
+                self._take_early(early)
         for action_id in (action.id, *turn.children):
             self._advance(action_id)
+
+    def _take_early(self, early: Early) -> None:
+        try:
+            self._take_next_state(early.next_state)
+        except RejectedError as error:
+            self._emit(reject(early.place(self.record), STAGE, error))
 
     def _take_action(self, action: ActionTaken, turn: Turn) -> None:
         try:
@@ -126,18 +138,27 @@ class _Step:
         self.draft.actions[action.id] = action
 
     def _add_next_state(self, next_state: NextStateObserved) -> None:
-        action = self.draft.action(next_state.action_id)
+        refuse_silence(next_state)
+        turn = self.draft.turn_or_new(next_state.action_id, self.record, next_state)
+        if turn.action_offset is None:  # whose it is, and so which next states count, only the action says
+            self.draft.turns[next_state.action_id] = turn.with_early(next_state, self.record)
+        else:
+            self._take_next_state(next_state)
+            self._advance(next_state.action_id)
+
+    def _take_next_state(self, next_state: NextStateObserved) -> None:
+        action, turn = self.draft.action(next_state.action_id), self.draft.turn(next_state.action_id)
         if action is not None and action.tenant != next_state.tenant:
             message = f"NextStateObserved {next_state.id} follows action {action.id}, which is not its tenant's."
             raise MalformedEventError(message)
-        turn = self.draft.turn_or_new(next_state.action_id, self.record, next_state)
+        if turn is None:
+            return
         state, skipped = observe(turn.join, next_state, ambiguous_trains=self.rules.ambiguous_trains)
         is_final = skipped is not None and skipped.reason == "ambiguous"
         turn = replace(turn, join=state)
         self.draft.turns[next_state.action_id] = _settled(turn) if turn.settled or is_final else turn
         if skipped is not None:
             self._emit(skipped)
-        self._advance(next_state.action_id)
 
     def _add_feedback(self, feedback: FeedbackGiven) -> None:
         turn = self.draft.turn_or_new(feedback.action_id, self.record, feedback)

@@ -31,7 +31,7 @@ class JoinState:
 
     first_id: str | None = None  # the real next state that counts
     ended_id: str | None = None  # the `ended` that came before it, if one did
-    held: tuple[NextStateObserved, ...] = ()  # of these, what is not joined yet; the action is not there, or its base
+    held: tuple[NextStateObserved, ...] = ()  # of these, what is not joined yet: the action's base is not there
     joined: Literal["no", "ended", "messages"] = "no"  # the newest transition
     ended: Event | None = None  # the transition to the end, without its words, while it is the newest
 
@@ -63,19 +63,20 @@ def refuse(action: ActionTaken, *, ambiguous_trains: bool) -> TurnSkipped | None
     return None
 
 
+def refuse_silence(next_state: NextStateObserved) -> None:
+    """Raises:  MalformedEventError: a next state that says nothing."""
+    if next_state.kind != "ended" and not next_state.messages and next_state.exit_code is None:
+        message = f"NextStateObserved {next_state.id} has neither messages nor exit_code; send kind 'ended' instead."
+        raise MalformedEventError(message)
+
+
 def observe(
     state: JoinState, next_state: NextStateObserved, *, ambiguous_trains: bool
 ) -> tuple[JoinState, TurnSkipped | None]:
-    """What is known after one more next state, and the skip that it causes.
-
-    Raises:  MalformedEventError: a next state that says nothing.
-    """
+    """What is known after one more next state, and the skip that it causes."""
     if next_state.kind == "ended":
         is_news = state.first_id is None and state.ended_id is None
         return (_hold(replace(state, ended_id=next_state.id), next_state) if is_news else state), None
-    if not next_state.messages and next_state.exit_code is None:
-        message = f"NextStateObserved {next_state.id} has neither messages nor exit_code; send kind 'ended' instead."
-        raise MalformedEventError(message)
     if state.first_id == next_state.id:
         return state, None
     if state.first_id is not None:

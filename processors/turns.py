@@ -19,12 +19,35 @@ from schemas.events import (
     EventRejected,
     FeedbackGiven,
     HintExtracted,
+    NextStateObserved,
     SkipReason,
     TurnSkipped,
     VerdictReached,
 )
 from streams.recorded import Recorded
-from streams.topics import ACTIONS, FEEDBACK
+from streams.topics import ACTIONS, FEEDBACK, NEXT_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Early:
+    """A next state that was read before the action that it follows, and where it lies."""
+
+    next_state: NextStateObserved
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+    def place(self, cause: Recorded) -> Recorded:
+        """Its own record, as far as it is remembered; `cause` is the action's."""
+        return replace(
+            cause,
+            topic=NEXT_STATES.name,
+            partition=self.partition,
+            offset=self.offset,
+            timestamp_ms=self.timestamp_ms,
+            event=self.next_state,
+            value=b"",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +61,7 @@ class Turn:
     since_ms: int  # when Kafka took it
     action_offset: int | None = None  # None: the action is not there yet
     action_ms: int = 0  # when Kafka took the action
+    early: tuple[Early, ...] = ()  # until the action is there, all that says to follow it
     join: JoinState = field(default_factory=JoinState)
     missing_base_id: str | None = None
     children: tuple[str, ...] = ()  # actions that wait, or waited, for this one as a base
@@ -52,6 +76,18 @@ class Turn:
     def awaits_next_state(self) -> bool:
         """Whether it has its action and nothing has followed yet."""
         return self.action_offset is not None and not self.settled and self.join == JoinState()
+
+    def with_early(self, next_state: NextStateObserved, record: Recorded) -> "Turn":
+        """The turn with one more next state that waits for the action; the same again changes nothing."""
+        if any(early.next_state == next_state for early in self.early):
+            return self
+        early = Early(
+            next_state=next_state,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp_ms,
+        )
+        return replace(self, early=(*self.early, early))
 
     def with_feedback(self, feedback: FeedbackGiven) -> "Turn":
         """The turn with one more feedback; of a tenant that had given some, the newest thumb is kept."""
@@ -152,7 +188,7 @@ def _names_the_unknown(turn: Turn) -> bool:
     """Whether somebody said something about an action that never came, or had left before."""
     if turn.action_offset is not None or turn.verdict or turn.hint:
         return False  # a verdict or hint was derived from the action, so it was here, and accounted for when it left
-    return turn.join != JoinState() or bool(turn.thumbs) or turn.topic == FEEDBACK.name
+    return turn.join != JoinState() or bool(turn.early or turn.thumbs) or turn.topic == FEEDBACK.name
 
 
 def _reason_to_forget(turn: Turn) -> SkipReason:

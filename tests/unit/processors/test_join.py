@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from processor_world import BAD, GOOD, action, ended, next_state, resolved, user
 
-from processors.join import JoinState, join, news, observe, refuse
+from processors.join import JoinState, join, news, observe, refuse, refuse_silence
 from schemas.errors import MalformedEventError
 from schemas.events import Message
 
@@ -63,7 +63,7 @@ def test_an_ambiguous_next_state_is_skipped_unless_it_may_train():
 
 def test_a_next_state_that_says_nothing_is_rejected():
     with pytest.raises(MalformedEventError, match="neither messages nor exit_code"):
-        observed(next_state(messages=()))
+        refuse_silence(next_state(messages=()))
 
 
 def test_an_exit_code_alone_is_a_next_state():

@@ -3,7 +3,19 @@
 from dataclasses import replace
 
 import pytest
-from processor_world import GOOD, HINTED, UNRELATED, LetterRenderer, World, action, ended, next_state, resolved, user
+from processor_world import (
+    BAD,
+    GOOD,
+    HINTED,
+    UNRELATED,
+    LetterRenderer,
+    World,
+    action,
+    ended,
+    next_state,
+    resolved,
+    user,
+)
 
 from processors.config import ProcessorsConfig
 from processors.ports import Judgement
@@ -19,16 +31,22 @@ async def settled(*events, config=None):
     return world
 
 
+async def settled_in_turn(*events):
+    """Each event is read, with all that follows from it, before the next is there."""
+    world = World()
+    for event in events:
+        world.log.append(event)
+        await world.settle()
+    return world
+
+
 def reasons(world):
     return [skip.reason for skip in world.log.events(SKIPS)]
 
 
 @pytest.mark.parametrize("events", [(action(), next_state()), (next_state(), action())])
 async def test_action_and_next_state_join_in_either_order(events):
-    world = World()
-    for event in events:
-        world.log.append(event)
-        await world.settle()
+    world = await settled_in_turn(*events)
     (sample,) = world.log.events(SAMPLES)
     assert (sample.action_id, sample.reward) == ("a-1", 1.0)
     assert reasons(world) == []
@@ -71,12 +89,45 @@ async def test_an_action_that_cannot_train_is_skipped_once_and_never_judged():
     assert world.judge.asked == []
 
 
-async def test_another_tenant_has_no_say_in_a_turn():
-    world = await settled(action(), next_state(id="n-other", tenant="other", text=HINTED), next_state())
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_another_tenant_has_no_say_in_a_turn_whenever_it_comes(place):
+    foreign = next_state(id="n-other", tenant="other", text=BAD)
+    events = [action(), next_state()]
+    events.insert(place, foreign)
+    world = await settled_in_turn(*events)
     (rejection,) = world.log.events(REJECTIONS)
     assert "not its tenant's" in rejection.reason
+    assert (rejection.topic, rejection.tenant) == (NEXT_STATES.name, "other")
     (sample,) = world.log.events(SAMPLES)
     assert (sample.reward, reasons(world)) == (1.0, [])
+
+
+async def test_what_came_before_its_action_is_the_same_as_if_it_had_come_after():
+    said = [next_state(), next_state(id="n-2", text=BAD), next_state()]
+    early, late = await settled_in_turn(*said, action()), await settled_in_turn(action(), *said)
+    for topic in (TRANSITIONS, SKIPS, SAMPLES):
+        assert early.log.by_id(topic) == late.log.by_id(topic)
+    assert reasons(early) == ["branch"]
+
+
+async def test_a_next_state_read_twice_before_its_action_is_rejected_at_its_own_place():
+    world = World()
+    for _ in range(2):
+        world.log.append(next_state(tenant="other"))
+        await world.settle()
+        world.restart()
+    world.log.append(action())
+    await world.settle()
+    (rejection,) = world.log.events(REJECTIONS)
+    assert (rejection.topic, rejection.offset) == (NEXT_STATES.name, 0)
+
+
+async def test_an_action_under_the_id_of_another_tenants_is_rejected_and_changes_nothing_of_it():
+    world = await settled_in_turn(action(), action(tenant="other", reply="mine"), next_state())
+    (rejection,) = world.log.events(REJECTIONS)
+    assert rejection.reason == "Action a-1 of tenant 'other' has the id of another tenant's; ids are to be unique."
+    (sample,) = world.log.events(SAMPLES)
+    assert sample.tenant == "default"
 
 
 async def test_ended_is_a_skip_and_a_later_reply_still_makes_a_sample():
