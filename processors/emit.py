@@ -25,7 +25,7 @@ from schemas.events import (
     TurnSkipped,
     VerdictReached,
 )
-from schemas.identity import derived_id
+from schemas.identity import DEFAULT_TENANT, derived_id
 from streams.codec import Encoded, encode, encode_batch
 from streams.producer import EventProducer, Placed
 from streams.recorded import Recorded, header_text
@@ -76,7 +76,7 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
         time_ms=cause.timestamp_ms,
         policy=about.policy if about else "",
         conversation_id=about.conversation_id if about else "",
-        tenant=about.tenant if about else "default",
+        tenant=about.tenant if about else DEFAULT_TENANT,
         subject=about.subject if about else header_text(cause.headers, "ce_subject"),  # so that an erasure finds it
         topic=cause.topic,
         partition=cause.partition,

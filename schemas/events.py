@@ -10,6 +10,8 @@ Legend: P prompt tokens, T response tokens, H hints, M votes.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from schemas.identity import DEFAULT_TENANT
+
 Source = Literal["chat", "tool", "terminal", "gui", "swe"]
 FinishReason = Literal["stop", "length", "tool_calls", "aborted", "error"]
 TurnType = Literal["main", "side"]
@@ -87,7 +89,7 @@ class Event:
     time_ms: int
     policy: str
     conversation_id: str = ""
-    tenant: str = "default"
+    tenant: str = DEFAULT_TENANT
     subject: str = ""
     source: Source = "chat"
     episode_id: str | None = None

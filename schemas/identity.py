@@ -5,12 +5,18 @@ ids and of the code's version, so that deriving twice gives one id (design promi
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 
 from schemas.clock import now_ms
 
 DIGEST_CHARS = 32  # 128 bits: no accidental collision in any log that fits on earth
+
+
+DEFAULT_TENANT = "default"  # whose everything is where no API keys are configured
+
+_UNGUESSABLE = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # ours, and UUIDs
 
 
 def new_id(time_ms: int | None = None) -> str:
@@ -37,6 +43,17 @@ def digest_text(*parts: str) -> str:
         hasher.update(len(raw).to_bytes(8, "big"))
         hasher.update(raw)
     return hasher.hexdigest()[:DIGEST_CHARS]
+
+
+def tenants_id(tenant: str, given: str) -> str:
+    """The id in the log of what a producer of this tenant calls `given`.
+
+    One that nobody guesses stays as it is. Any other becomes the tenant's own, so that two tenants who both number
+    their turns from 1 do not meet, and none can speak of a turn that another will have.
+    """
+    if tenant == DEFAULT_TENANT or _UNGUESSABLE.fullmatch(given):
+        return given
+    return f"sent-{digest_text('sent', tenant, given)}"
 
 
 def derived_id(stage: str, code_version: str, inputs: Iterable[str]) -> str:

@@ -11,10 +11,9 @@ from http import HTTPStatus
 from starlette.requests import Request
 
 from schemas.events import TurnType
+from schemas.identity import DEFAULT_TENANT
 from serving.api_errors import ApiError
 from serving.routing import Route, Routes
-
-DEFAULT_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

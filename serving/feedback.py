@@ -11,7 +11,6 @@ one counts. Owns the feedback that is being recorded; what was recorded, each op
 """
 
 import asyncio
-import re
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -22,11 +21,12 @@ from schemas.context import context_at
 from schemas.errors import SpoolFullError
 from schemas.events import FeedbackGiven
 from schemas.feedback import digest_said, thumb_of
-from schemas.identity import digest_text
+from schemas.identity import digest_text, tenants_id
 from serving.admission import read_body, tenant_of
 from serving.api_errors import ApiError
 from serving.config import GatewayConfig
 from serving.feedback_body import FeedbackCall, read_feedback_call
+from serving.reply_ids import action_of
 from serving.turn import TurnPorts
 from streams.conversation import session_conversation
 from streams.open_actions import OpenAction
@@ -89,11 +89,10 @@ class Feedback:
         index = self._ports.index
         match call.target:
             case "action_id":
-                action = index.served(tenant, call.name)
+                action = index.served(tenant, tenants_id(tenant, call.name))
                 return [] if action is None else [action]
             case "response_id":  # `chatcmpl-<request id>`, and so on: each API has a prefix of its own
-                request_id = re.sub("^[a-z]+[-_]", "", call.name)
-                return index.known_by("request", tenant, request_id)
+                return index.known_by("request", tenant, action_of(call.name))
             case "conversation_id":
                 return self._last(tenant, call.name)
             case "session_id":
@@ -103,7 +102,9 @@ class Feedback:
         """The newest answer of a conversation, with its siblings; a client's side turns are nobody's answer."""
         actions = self._ports.index.known_by("conversation", tenant, conversation_id)
         last = next((each for each in reversed(actions) if each.turn_type == "main"), None)
-        return [] if last is None else [each for each in actions if each.request_id == last.request_id]
+        if last is None or not last.request_id:  # none, or observed elsewhere: it has no siblings
+            return [] if last is None else [last]
+        return self._ports.index.known_by("request", tenant, last.request_id)
 
     def _event(self, action: OpenAction, call: FeedbackCall) -> FeedbackGiven:
         """The event, under the id of an earlier one that it repeats.

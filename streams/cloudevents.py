@@ -4,12 +4,14 @@ The same attributes and the same value as on Kafka (streams/codec.py), in one JS
 Schema of its type describes. Consumes parsed JSON, produces events of the topics that producers may write.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from schemas.errors import MalformedEventError, UnknownEventError
 from schemas.events import Event
+from schemas.identity import tenants_id
 from schemas.upcast import READABLE
 from streams.codec import read_event, read_time
 from streams.topics import FROM_OUTSIDE
@@ -21,6 +23,7 @@ ACCEPTED = frozenset(  # the newest version of each type, and all before it
     for event in topic.types
     if name.rpartition(".v")[0] == event.type.rpartition(".v")[0]
 )
+_IDS = ("id", "action_id", "parent_action_id", "base_action_id")
 _Named = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -58,7 +61,14 @@ def read_cloudevent(raw: object, tenant: str) -> Event:
         message = f"{event.type} {event.id} is of tenant {event.tenant!r}, but the key is {tenant!r}'s; leave it out."
         raise MalformedEventError(message)
     _refuse_without_key(event)
-    return event
+    return _in_tenants_ids(event)
+
+
+def _in_tenants_ids(event: Event) -> Event:
+    """The event, its own id and those of the actions that it names as they are in the log."""
+    given = {name: value for name in _IDS if (value := getattr(event, name, None))}
+    own: dict[str, Any] = {name: tenants_id(event.tenant, value) for name, value in given.items()}
+    return replace(event, **own)
 
 
 def _refuse_without_key(event: Event) -> None:

@@ -68,11 +68,12 @@ class OpenAction:
     @property
     def keys(self) -> tuple[_Key, ...]:
         """What it is looked up by."""
-        return (
-            ("reply", self.about.tenant, self.reply_digest),
-            ("request", self.about.tenant, self.request_id),
-            ("conversation", self.about.tenant, self.about.conversation_id),
-        )
+        named: dict[Name, str] = {
+            "reply": self.reply_digest,
+            "request": self.request_id,
+            "conversation": self.about.conversation_id,
+        }
+        return tuple((name, self.about.tenant, value) for name, value in named.items() if value)
 
     @property
     def num_bytes(self) -> int:

@@ -114,23 +114,49 @@ async def test_a_key_writes_into_its_own_tenant_only() -> None:
     assert [event.tenant for event in bench.recorder.events] == ["acme", "acme"]
 
 
+UUID = "0197a5f0-1c2b-7d3e-8f40-5a6b7c8d9e0f"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("action-1", ACTION),
-        ("x", {**ACTION, "base_action_id": "action-1"}),
-        ("x", {**ACTION, "parent_action_id": "action-1"}),
-        ("x", NEXT_STATE),
-        ("x", FEEDBACK),
+        (UUID, ACTION),
+        ("x", {**ACTION, "base_action_id": UUID}),
+        ("x", {**ACTION, "parent_action_id": UUID}),
+        ("x", {**NEXT_STATE, "action_id": UUID}),
+        ("x", {**FEEDBACK, "action_id": UUID}),
     ],
 )
 async def test_another_tenants_action_can_be_neither_taken_nor_answered(name: str, value: dict[str, Any]) -> None:
     bench = Bench(**KEYS)
-    assert (await post(bench, cloudevent("action-1", ACTION), "key-a")).status_code == 200
+    assert (await post(bench, cloudevent(UUID, ACTION), "key-a")).status_code == 200
     response = await post(bench, cloudevent(name, value), "key-b")
     assert response.status_code == 400
     assert "none of this key's tenant" in response.json()["rejected"][0]["reason"]
-    assert len(bench.recorder.events) == 1
+    assert [event.id for event in bench.recorder.events] == [UUID]
+
+
+async def test_tenants_that_number_their_turns_from_1_do_not_meet() -> None:
+    bench = Bench(**KEYS)
+    batch = [cloudevent("action-1", ACTION), cloudevent("n-1", NEXT_STATE)]
+    for key in ("key-a", "key-b", "key-a"):
+        assert (await post(bench, batch, key)).json()["accepted"] == 2
+    taken = {(event.tenant, event.id): event for event in bench.recorder.events}
+    assert len({event_id for _, event_id in taken}) == len(taken) == 4
+    for tenant in ("acme", "bolt"):
+        action, state = (event for (whose, _), event in taken.items() if whose == tenant)
+        assert isinstance(state, NextStateObserved)
+        assert state.action_id == action.id
+
+
+async def test_feedback_names_an_action_as_its_producer_did() -> None:
+    bench = Bench(**KEYS)
+    await post(bench, cloudevent("action-1", ACTION), "key-a")
+    async with bench.client() as client:
+        for key, status in (("key-a", 200), ("key-b", 404)):
+            headers = {"authorization": f"Bearer {key}"}
+            response = await client.post("/v1/feedback", json={"action_id": "action-1", "thumb": 1}, headers=headers)
+            assert response.status_code == status
 
 
 async def test_what_was_observed_elsewhere_is_known_to_the_next_chat_request() -> None:

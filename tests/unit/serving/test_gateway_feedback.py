@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cloudevents_made import ACTION, cloudevent
 
 from schemas.events import FeedbackGiven
 from serving.feedback import MAX_BODY_BYTES, MAX_PER_ANSWER
@@ -100,6 +101,30 @@ async def test_of_a_conversation_the_last_answer_is_meant_and_never_a_side_turn(
         await rated.bench.chat(*history, headers=headers)
     await rated.send(session_id="s-1", thumb="up")
     assert rated.feedback[0].action_id == rated.bench.recorder.actions[1].id
+
+
+async def test_of_a_conversation_that_was_observed_the_last_answer_is_meant_and_never_a_side_turn() -> None:
+    rated = Rated()
+    for number, turn_type in enumerate(("main", "main", "side")):
+        observed = cloudevent(f"a-{number}", {**ACTION, "turn_type": turn_type})
+        async with rated.bench.client() as client:
+            assert (await client.post("/v1/events", json=observed)).status_code == 200
+    assert (await rated.send(conversation_id="lesson-7", thumb=1)).status_code == 200
+    assert rated.feedback[0].action_id == "a-1"
+
+
+@pytest.mark.parametrize("response_id", ["chatcmpl-", "resp_", "-"])
+async def test_a_prefix_alone_names_no_answer(response_id: str) -> None:
+    rated = Rated()
+    async with rated.bench.client() as client:
+        await client.post("/v1/events", json=cloudevent("a-1", ACTION))
+    assert (await rated.send(response_id=response_id, thumb=1)).status_code == 404
+
+
+async def test_a_response_id_that_a_client_has_rewritten_is_still_found() -> None:
+    rated = await Rated().answer()
+    rewritten = rated.response_id.replace("-", "")  # OpenClaw leaves letters and digits only
+    assert (await rated.send(response_id=rewritten, thumb=1)).status_code == 200
 
 
 async def test_of_several_choices_one_is_named() -> None:
