@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from schemas.errors import RejectedError
 
-Refusal = Literal["no_content", "truncated", "unreadable", "unknown_policy", "no_id", "unrecordable"]
+Refusal = Literal["no_content", "truncated", "unreadable", "unknown_policy", "no_id", "unrecordable", "defect"]
 
 ChatMessage = dict[str, Any]  # a message of OpenAI's chat completions
 

@@ -5,28 +5,31 @@ is. Known are the parts of the GenAI conventions (`tool_call`, `tool_call_respon
 (`tool_use`, `tool_result`), Bedrock's, which have no type (`toolUse`, `toolResult`), and OpenAI's own.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from schemas.messages import canonical_json
-from serving.otlp.model_call import ChatMessage
+from serving.otlp.model_call import ChatMessage, SpanRefusedError
 
 _ROLES = {"model": "assistant", "ai": "assistant", "agent": "assistant", "human": "user", "function": "tool"}
 _UNSAID = ("reasoning", "thinking", "redacted_thinking")  # a model's thoughts are no part of what it answered
 
 
 def chat_messages(
-    role: object, content: object, *, tool_calls: Sequence[ChatMessage] = (), tool_call_id: object = None
+    role: object, content: object, *, tool_calls: object = None, tool_call_id: object = None
 ) -> list[ChatMessage]:
     """A message as OpenAI writes it: one for each tool result in it, then one for the rest, if there is any.
 
-    Args:    content: a text, a list of parts, or None; anything else is left to `normalise_message` to refuse.
+    Args:    content: a text, a list of parts, or None; anything else is left to `normalise_message` to refuse, as are
+             odd ones among the calls.
+    Raises:  SpanRefusedError: the calls are no list.
     """
+    if not isinstance(tool_calls, list | None):
+        raise SpanRefusedError("unreadable", "the tool calls of a message must be a list")
     parts = content if isinstance(content, list) else [content]
     said: list[object] = []
-    calls = list(tool_calls)
+    calls = list(tool_calls or ())
     results: list[ChatMessage] = []
     for part in parts:
         if (call := _call(part)) is not None:

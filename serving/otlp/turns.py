@@ -9,6 +9,7 @@ the process that tells it (OTEL_RESOURCE_ATTRIBUTES):
     turn type      nextstate.turn_type: main or side
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from serving.otlp.spans import Span, texts
 from serving.otlp.spellings.registry import call_of, is_model_call
 from streams.observed import ObservedTurn, observed_id
 
+_LOGGER = logging.getLogger(__name__)
 _SESSION = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
 _SUBJECT = (
     "user.id",
@@ -76,6 +78,14 @@ def _read(span: Span, tenant: str, policies: Sequence[str]) -> ObservedTurn | Pa
         return "failed" if span.failed and error.reason == "no_content" else error
     except RejectedError as error:
         return SpanRefusedError("unreadable", str(error))
+    except Exception:
+        return defect(span)
+
+
+def defect(span: Span) -> SpanRefusedError:
+    """Why a span is refused that something unforeseen was raised on. It is logged; the rest of its batch goes on."""
+    _LOGGER.exception("span %s of trace %s failed", span.span_id, span.trace_id)
+    return SpanRefusedError("defect", "the gateway failed on it; its log says why")
 
 
 def turn_of(span: Span, call: ModelCall, tenant: str, policies: Sequence[str]) -> ObservedTurn:

@@ -35,8 +35,23 @@ PARTS = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "tool_call", "tool_call_response", "blob", "uri", "image_url"]) | JSON_VALUES},
     optional=dict.fromkeys(["content", "text", "name", "arguments", "id", "response", "toolUse", "blob"], JSON_VALUES),
 )
+DEEP = st.integers(1, 1024).map(lambda depth: "[" * depth + "1.5" + "]" * depth)  # as deep as orjson reads
+CALLS = st.lists(
+    st.fixed_dictionaries(
+        {"function": st.fixed_dictionaries({"name": st.text(max_size=5), "arguments": DEEP | JSON_VALUES})}
+    )
+    | JSON_VALUES,
+    max_size=2,
+)
+PICTURES = st.lists(st.fixed_dictionaries({"type": st.just("blob"), "content": st.text(max_size=8)}), max_size=2)
+ODD = st.integers(0, 9) | st.booleans() | st.text(max_size=3)  # a recursive strategy seldom draws these
+SAID = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool"])},
+    optional={"parts": PICTURES, "content": st.text(max_size=5), "tool_calls": CALLS | ODD},
+)
 MESSAGES = st.lists(
     st.fixed_dictionaries({"role": ROLES, "parts": st.lists(PARTS | JSON_VALUES, max_size=3) | JSON_VALUES})
+    | SAID
     | JSON_VALUES,
     max_size=3,
 )
@@ -121,3 +136,4 @@ def test_a_span_with_any_messages_is_a_turn_that_can_be_recorded_or_is_refused(
                 assert decode(record.headers, record.value) == event
         else:
             assert one.told == "foreign" or isinstance(one.told, SpanRefusedError)
+            assert getattr(one.told, "reason", "") != "defect"

@@ -84,7 +84,7 @@ def _message(raw: object) -> list[ChatMessage]:
     return chat_messages(
         raw.get("role"),
         raw.get("parts", raw.get("content")),
-        tool_calls=raw.get("tool_calls") or (),
+        tool_calls=raw.get("tool_calls"),
         tool_call_id=raw.get("tool_call_id"),
     )
 

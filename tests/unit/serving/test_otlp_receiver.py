@@ -21,6 +21,10 @@ from schemas.errors import RejectedError
 from schemas.events import ActionTaken, Event
 from schemas.origin import lacks_tokens
 from schemas.prompt import resolve
+from serving.otlp.model_call import ModelCall
+from serving.otlp.spans import Span as SpanRead
+from serving.otlp.spellings import registry
+from streams.conversation import Match
 from streams.topics import Topic
 from tests.unit.serving.gateway_fakes import Bench, MemoryRecorder, assistant, user
 from tests.unit.serving.otlp_talk import JSON, PROTOBUF, TALK, batch, body, chat, content_type, said, span
@@ -315,6 +319,50 @@ async def test_a_turn_that_can_never_be_recorded_is_refused_and_the_others_are_k
     assert answered.partial_success.error_message == "unrecordable, 1: The event is too long for Kafka."
     assert [action.reply.content for action in kept.actions] == ["hello"]
     assert await spans_by_outcome(bench) == {"turn": 1, "unrecordable": 1}
+
+
+async def test_a_span_that_the_gateway_fails_on_costs_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def holds(self, span: SpanRead) -> bool:
+            return "broken" in span.attributes
+
+        def read(self, span: SpanRead) -> ModelCall:
+            raise TypeError(span)
+
+    monkeypatch.setattr(registry, "SPELLINGS", (Broken(), *registry.SPELLINGS))
+    bench = Bench()
+    answered = await export(bench, batch(span(chat("hi", "hello", broken=True)), span(chat("ho", "hey"), number=2)))
+    assert answered.partial_success.rejected_spans == 1
+    assert answered.partial_success.error_message == "defect, 1: the gateway failed on it; its log says why."
+    assert [action.reply.content for action in bench.recorder.actions] == ["hey"]
+    assert await spans_by_outcome(bench) == {"turn": 1, "defect": 1}
+
+
+async def test_a_turn_that_cannot_be_matched_costs_no_other_one() -> None:
+    bench = Bench()
+    match = bench.index.match
+
+    def failing(**request: Any) -> Match:
+        if request["messages"][0].content == "odd":
+            raise RecursionError
+        return match(**request)
+
+    bench.index.match = failing  # type: ignore[method-assign]
+    await export(bench, batch(span(chat("odd", "hello")), span(chat("ho", "hey"), number=2)))
+    assert [action.reply.content for action in bench.recorder.actions] == ["hey"]
+    assert await spans_by_outcome(bench) == {"turn": 1, "defect": 1}
+
+
+async def test_what_nobody_foresaw_is_answered_in_the_protocols_own_form() -> None:
+    class Broken(MemoryRecorder):
+        async def record(self, topic: Topic, event: Event) -> Any:
+            raise TypeError(topic)
+
+    bench = Bench()
+    bench.recorder.record = Broken().record  # type: ignore[method-assign]
+    failed = await post(bench, batch(span(chat("hi", "hello"))).SerializeToString())
+    assert (failed.status_code, failed.headers["content-type"]) == (500, PROTOBUF)
+    assert MessageToDict(refusal(failed))["code"] == 13
 
 
 async def test_a_batch_that_is_sent_again_waits_for_its_first_try() -> None:

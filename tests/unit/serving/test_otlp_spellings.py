@@ -197,11 +197,21 @@ def test_older_events_are_understood(events: list[tuple[str, dict[str, str]]]) -
         ({"gen_ai__input__messages": '[{"role":"wizard","parts":[]}]'}, "unreadable"),
         ({"gen_ai__input__messages": '["hi"]'}, "unreadable"),
         ({"gen_ai__input__messages": 3}, "unreadable"),
+        ({"gen_ai__input__messages": '[{"role":"user","content":"hi","tool_calls":5}]'}, "unreadable"),
+        ({"gen_ai__input__messages": '[{"role":"user","parts":[{"type":"blob","content":"\u00e9"}]}]'}, "unreadable"),
         ({"nextstate__policy": "nobody"}, "unknown_policy"),
     ],
 )
 def test_a_call_that_cannot_be_a_turn_says_why(change: dict[str, Any], reason: str) -> None:
     assert reason_of(chat("hi", "hello", **change)) == reason
+
+
+def test_arguments_of_any_depth_are_told_as_they_are() -> None:
+    deep = "[" * 600 + "1.5" + "]" * 600
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": deep}}
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    turn = turn_of(chat("", "x", gen_ai__input__messages=orjson.dumps(messages).decode()))
+    assert turn.messages[1].tool_calls[0].arguments == deep
 
 
 def test_flat_attributes_that_contradict_each_other_or_have_a_gap_are_refused() -> None:
