@@ -155,7 +155,7 @@ class OtlpReceiver:
 
         Raises:  SpoolFullError: some are not safe now. All that are not are forgotten, so that they can be told again.
         """
-        kept = [self._recording.keep(TOPIC_OF[type(event)], event) for _, event in told]
+        kept = [self._recording.must_keep(TOPIC_OF[type(event)], event) for _, event in told]
         results = await asyncio.gather(*kept, return_exceptions=True)
         failed = {
             action_id: result

@@ -275,8 +275,9 @@ async def test_a_span_may_name_the_policy_that_learns() -> None:
     assert [action.policy for action in bench.recorder.actions] == ["assistant", "other"]
 
 
-async def test_where_nothing_can_be_kept_the_exporter_is_told_to_try_again_and_then_it_works() -> None:
-    bench = Bench()
+@pytest.mark.parametrize("setting", ["refuse", "serve"])
+async def test_where_nothing_can_be_kept_the_exporter_is_told_to_try_again_and_then_it_works(setting: str) -> None:
+    bench = Bench(when_unrecordable=setting)
     bench.recorder.place = "nowhere"
     refused = await post(bench, body("semconv.pb"))
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
