@@ -118,6 +118,21 @@ def _plain(value: AnyValue) -> object:
             return plain
 
 
+def with_details(span: Span) -> Attributes:
+    """The span's attributes and those of its details, which may come in several events."""
+    told = dict(span.attributes)
+    for event in span.events:
+        if event.name == DETAILS_EVENT:
+            told |= event.attributes
+    return told
+
+
+def response_id(span: Span) -> str:
+    """What the server called its response, "" where it is not told."""
+    told = with_details(span).get("gen_ai.response.id")
+    return told if isinstance(told, str) else ""
+
+
 def texts(span: Span, keys: Iterable[str]) -> Iterator[str]:
     """The texts under some keys, as far as there are any: the span's own, then its process's."""
     for attributes in (span.attributes, span.resource):

@@ -11,7 +11,7 @@ import orjson
 
 from serving.otlp.model_call import ChatMessage, ModelCall, SpanRefusedError
 from serving.otlp.parts import chat_messages, tool_definition
-from serving.otlp.spans import DETAILS_EVENT, Attributes, Span
+from serving.otlp.spans import Attributes, Span, with_details
 from serving.otlp.spellings.request import finish_reason_of, model_of, parameters_of
 
 _INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
@@ -20,7 +20,7 @@ _SYSTEM, _TOOLS = "gen_ai.system_instructions", "gen_ai.tool.definitions"
 
 def holds(span: Span) -> bool:
     """Whether the span tells words in this spelling."""
-    told = _told(span)
+    told = with_details(span)
     return _INPUT in told or _OUTPUT in told
 
 
@@ -29,7 +29,7 @@ def read(span: Span) -> ModelCall:
 
     Raises:  SpanRefusedError: a value is no list of what it should hold.
     """
-    told = _told(span)
+    told = with_details(span)
     replies = _listed(told, _OUTPUT)
     system = _listed(told, _SYSTEM)
     messages = [*(chat_messages("system", system) if system else ()), *_messages(_listed(told, _INPUT))]
@@ -41,15 +41,6 @@ def read(span: Span) -> ModelCall:
         parameters=parameters_of(told),
         finish_reason=_finish_reason(replies) or finish_reason_of(told),
     )
-
-
-def _told(span: Span) -> Attributes:
-    """The span's attributes and those of its details, which may come in several events."""
-    told = dict(span.attributes)
-    for event in span.events:
-        if event.name == DETAILS_EVENT:
-            told |= event.attributes
-    return told
 
 
 def _listed(told: Attributes, key: str) -> list[Any]:

@@ -179,6 +179,32 @@ async def test_a_span_around_a_call_is_not_told_even_where_it_words_it_otherwise
     assert await spans_by_outcome(bench) == {"turn": 1, "doubled": 3, "repeated": 1}
 
 
+def greeting(number: int, start_ns: int, end_ns: int, **names: str) -> Span:
+    """A call with the words of every other one, in a trace of its own."""
+    one = span(chat("hi", "hello", **names), number=number, start_time_unix_nano=start_ns, end_ns=end_ns)
+    one.trace_id = number.to_bytes(16, "big")
+    return one
+
+
+@pytest.mark.parametrize("name", ["gen_ai__conversation__id", "user__id", "gen_ai__response__id"])
+async def test_two_people_who_say_the_same_at_the_same_time_are_told_apart_by_their_names(name: str) -> None:
+    bench = Bench()
+    ann, bob = greeting(1, 100, 200, **{name: "ann"}), greeting(2, 110, 190, **{name: "bob"})
+    await export(bench, batch(ann, bob))
+    assert len(bench.recorder.actions) == 2
+    await export(bench, batch(ann, bob))
+    assert await spans_by_outcome(bench) == {"turn": 2, "repeated": 2}
+
+
+async def test_spans_around_the_calls_of_two_people_are_known_by_what_any_of_their_spans_is_named() -> None:
+    bench = Bench()
+    inner = [greeting(number, 100 + number, 200 + number, gen_ai__response__id=f"r{number}") for number in (1, 2)]
+    outer = [greeting(number, 100, 210 + number, gen_ai__conversation__id=f"talk-{number}") for number in (3, 4)]
+    late = greeting(5, 100, 220, gen_ai__conversation__id="talk-5")
+    await export(bench, batch(*inner, *outer, late))
+    assert await spans_by_outcome(bench) == {"turn": 3, "doubled": 2}
+
+
 async def test_the_same_words_at_another_time_are_another_call() -> None:
     bench = Bench()
     times = ((1_000, 2_000), (2_500, 3_000), (2_600, 3_100))
