@@ -1,8 +1,9 @@
 """`News`: what a span says that is new to the log, if anything.
 
-    span ──► heard before? ──► named after its thread ──► conversation index ──► ActionTaken, NextStateObserved
+    span ──► heard before? ──► served here? ──► named after its thread ──► conversation index ──► its events
 
 * A second span of a call that is told already, by a framework around the client, adds nothing (heard.py).
+* A call that this gateway has answered itself is in the log with its tokens, and counted as served (served.py).
 * A conversation that nobody has named is found by its trace and its words (threads.py).
 
 Owns what it remembers of both; adds actions to the index. Consumes what was read of spans, in the order in which they
@@ -14,13 +15,14 @@ from typing import Literal
 from schemas.events import Event
 from serving.otlp.heard import Heard
 from serving.otlp.model_call import SpanRefusedError
+from serving.otlp.served import answered_here, served_here
 from serving.otlp.spans import Span
 from serving.otlp.threads import Threads
 from serving.otlp.turns import Passed, Told, defect
 from streams.conversation import ConversationIndex
 from streams.observed import ObservedTurn, events_of_observed
 
-Became = Passed | Literal["turn", "repeated", "doubled"]  # what a span is counted as, where it is not refused
+Became = Passed | Literal["turn", "repeated", "doubled", "served"]  # what a span is counted as, where it is not refused
 
 
 class News:
@@ -31,7 +33,7 @@ class News:
         self._heard = Heard()
         self._threads = Threads()
 
-    def of(self, one: Told) -> tuple[Became | SpanRefusedError, tuple[Event, ...]]:
+    def of(self, one: Told, tenant: str) -> tuple[Became | SpanRefusedError, tuple[Event, ...]]:
         """What becomes of a span, and the events that it tells, its action last. () where nothing is new."""
         match one.told:
             case ObservedTurn() as turn:
@@ -39,12 +41,16 @@ class News:
                     return self._of_turn(turn, one.span)
                 except Exception:
                     return defect(one.span), ()
+            case SpanRefusedError(reason="no_content") if answered_here(tenant, one.span, self._index):
+                return "served", ()  # and needs no words
             case told:
                 return told, ()
 
     def _of_turn(self, turn: ObservedTurn, span: Span) -> tuple[Became, tuple[Event, ...]]:
         if self._heard.is_again(turn, span):
             return "doubled", ()
+        if served_here(turn, span, self._index):
+            return "served", ()
         turn = self._threads.named(turn, span)
         events = events_of_observed(turn, self._index)
         for event in events:

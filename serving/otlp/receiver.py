@@ -115,7 +115,7 @@ class OtlpReceiver:
             packing = request.headers.get("content-encoding", "")
             told = await asyncio.to_thread(self._read, body, packing, encoding, signal, tenant)
             async with self._one_batch:
-                not_taken = await self._take(told)
+                not_taken = await self._take(told, tenant)
         except Exception as error:
             return refusal(api_error_of(error), encoding)
         return answer(signal.response(len(not_taken), _why(not_taken)), encoding)
@@ -126,7 +126,7 @@ class OtlpReceiver:
         spans = signal.spans_of(decode(raw, encoding, signal.request))
         return read_spans(spans, tenant, tuple(self._routes.versions))
 
-    async def _take(self, batch: Sequence[Told]) -> list[SpanRefusedError]:
+    async def _take(self, batch: Sequence[Told], tenant: str) -> list[SpanRefusedError]:
         """Record the turns of a batch; returns why others were refused.
 
         Raises:  SpoolFullError: some are not safe.
@@ -135,7 +135,7 @@ class OtlpReceiver:
         refused: list[SpanRefusedError] = []
         told: list[tuple[str, Event]] = []
         for one in batch:
-            became, events = self._news.of(one)
+            became, events = self._news.of(one, tenant)
             if isinstance(became, SpanRefusedError):
                 refused.append(became)
             else:
