@@ -39,6 +39,7 @@ class Span:
     events: tuple[SpanEvent, ...] = ()
     num_dropped: int = 0  # attributes and events that the process left out, for its limits
     failed: bool = False
+    is_log_record: bool = False  # its process tells of this operation by log records
 
 
 def spans_of_traces(request: ExportTraceServiceRequest) -> list[Span]:
@@ -96,6 +97,7 @@ def _span_of_record(record: LogRecord, resource: Attributes) -> Span:
         attributes=attributes if tells else {},
         resource=resource,
         num_dropped=record.dropped_attributes_count,
+        is_log_record=True,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message as Protobuf
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -159,6 +159,44 @@ async def test_log_records_alone_are_enough() -> None:
     await post(bench, body("semconv_logs.pb"), "/v1/logs")
     assert len(bench.recorder.actions) == 5
     assert bench.recorder.next_states[0].messages == TALK[3:5]
+
+
+def without_words(name: str) -> bytes:
+    """A batch of spans as it is sent where the words are in log records alone (EVENT_ONLY)."""
+    request = ExportTraceServiceRequest.FromString(body(name))
+    for one in (one for group in request.resource_spans for scope in group.scope_spans for one in scope.spans):
+        for attribute in [a for a in one.attributes if a.key in {"gen_ai.input.messages", "gen_ai.output.messages"}]:
+            one.attributes.remove(attribute)
+    return request.SerializeToString()
+
+
+async def test_spans_whose_words_are_in_log_records_are_not_refused() -> None:
+    bench = Bench()
+    await post(bench, body("semconv_logs.pb"), "/v1/logs")
+    answered = await post(bench, without_words("semconv_beside_logs.pb"))
+    assert answered.content == b""
+    assert await spans_by_outcome(bench) == {"turn": 5, "repeated": 5, "foreign": 4}
+
+
+async def test_a_process_that_tells_its_words_in_log_records_may_send_the_span_first() -> None:
+    bench = Bench()
+    logs = ExportLogsServiceRequest.FromString(body("semconv_logs.pb"))
+    [records] = [scope.log_records for group in logs.resource_logs for scope in group.scope_logs if scope.log_records]
+    later = [records.pop() for _ in range(len(records) - 1)]
+    await post(bench, logs.SerializeToString(), "/v1/logs")
+    await post(bench, without_words("semconv_beside_logs.pb"))
+    assert await spans_by_outcome(bench) == {"turn": 1, "repeated": 1, "told_in_logs": 4, "foreign": 4}
+    records.extend(later)
+    await post(bench, logs.SerializeToString(), "/v1/logs")
+    assert len(bench.recorder.actions) == 5
+
+
+async def test_a_process_that_tells_no_words_is_told_so_whatever_others_tell() -> None:
+    bench = Bench()
+    await post(bench, body("semconv_logs.pb"), "/v1/logs")
+    bare = span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"})
+    answered = await export(bench, batch(bare, **{"service.name": "another"}))
+    assert answered.partial_success.rejected_spans == 1
 
 
 async def test_a_framework_around_the_client_tells_each_call_once() -> None:

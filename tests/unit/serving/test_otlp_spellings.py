@@ -121,6 +121,12 @@ def test_a_call_without_words_says_how_to_switch_them_on() -> None:
     assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in str(refused[0])
 
 
+def test_a_call_of_a_model_is_one_even_where_nobody_names_its_kind() -> None:
+    assert reason_of({"gen_ai.request.model": "gpt"}) == "no_content"
+    assert reason_of({"gen_ai.operation.name": "acompletion"}) == "no_content"
+    assert the_one({"gen_ai.request.model": "ada", "gen_ai.operation.name": "embeddings"}) == "foreign"
+
+
 def test_a_talk_that_its_process_has_cut_is_refused_not_shortened() -> None:
     assert outcomes("openllmetry_flat_truncated.pb")[-3:] == ["truncated", "truncated", "foreign"]
     [*_, error, _] = [one.told for one in told("openllmetry_flat_truncated.pb")]
