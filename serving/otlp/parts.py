@@ -13,6 +13,7 @@ from schemas.messages import canonical_json
 from serving.otlp.model_call import ChatMessage, SpanRefusedError
 
 _ROLES = {"model": "assistant", "ai": "assistant", "agent": "assistant", "human": "user", "function": "tool"}
+_SCHEMAS = ("parameters", "inputSchema", "input_schema")  # in OpenAI's words, in MCP's and Vercel's, in Anthropic's
 _UNSAID = ("reasoning", "thinking", "redacted_thinking")  # a model's thoughts are no part of what it answered
 
 
@@ -68,11 +69,12 @@ def tool_call(name: object, arguments: object, call_id: object) -> ChatMessage:
 
 
 def tool_definition(raw: object) -> object:
-    """A tool as OpenAI's chat completions offer it: what it is stands under `function`."""
+    """A tool as OpenAI's chat completions offer it: under `function` what it is, with its schema as `parameters`."""
     if not isinstance(raw, dict) or "function" in raw or raw.get("type", "function") != "function":
         return raw
-    described = {key: raw[key] for key in ("name", "description", "parameters") if raw.get(key) is not None}
-    return {"type": "function", "function": described}
+    schema = next((raw[key] for key in _SCHEMAS if raw.get(key) is not None), None)
+    described = {"name": raw.get("name"), "description": raw.get("description"), "parameters": schema}
+    return {"type": "function", "function": {key: value for key, value in described.items() if value is not None}}
 
 
 def _call(part: object) -> ChatMessage | None:

@@ -3,8 +3,10 @@
 Pure: consumes spans of one tenant, produces turns for `streams.observed`. Whose turn it is stands on the span, or on
 the process that tells it (OTEL_RESOURCE_ATTRIBUTES):
 
-    conversation   gen_ai.conversation.id, session.id, traceloop.association.properties.session_id
-    subject        user.id, enduser.id, traceloop.association.properties.user_id, or the request's `user`
+    conversation   gen_ai.conversation.id, session.id, traceloop.association.properties.session_id, or the metadata
+                   `sessionId` of Vercel's SDK
+    subject        user.id, enduser.id, traceloop.association.properties.user_id, the metadata `userId` of Vercel's SDK,
+                   or the request's `user`
     policy         nextstate.policy; without it the gateway's first
     turn type      nextstate.turn_type: main or side
 """
@@ -24,11 +26,17 @@ from serving.otlp.spellings.registry import call_of, is_model_call
 from streams.observed import ObservedTurn, observed_id
 
 _LOGGER = logging.getLogger(__name__)
-_SESSION = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
+_SESSION = (
+    "gen_ai.conversation.id",
+    "session.id",
+    "traceloop.association.properties.session_id",
+    "ai.telemetry.metadata.sessionId",
+)
 _SUBJECT = (
     "user.id",
     "enduser.id",
     "traceloop.association.properties.user_id",
+    "ai.telemetry.metadata.userId",
     "gen_ai.user",
     "llm.user",
 )
@@ -143,7 +151,8 @@ def _finish_reason(span: Span, call: ModelCall, reply: Message) -> FinishReason:
     if span.failed:
         return "aborted"  # it broke off while it answered
     usual: FinishReason = "tool_calls" if reply.tool_calls else "stop"
-    return _FINISH_REASONS.get(call.finish_reason.lower(), usual)
+    reason = call.finish_reason.lower().replace("-", "_")  # Vercel's SDK writes content-filter
+    return _FINISH_REASONS.get(reason, usual)
 
 
 def sampling_of(parameters: Mapping[str, object]) -> Sampling:

@@ -1,8 +1,8 @@
 """The GenAI conventions since 1.37: `gen_ai.input.messages` and `gen_ai.output.messages`, of a role and parts each.
 
 Values are structured, or JSON texts of the same. They stand on the span, or on its event
-`gen_ai.client.inference.operation.details`. The official instrumentations, OpenLLMetry from 0.55 on and Strands write
-so; the schemas are in the conventions' repository (docs/gen-ai).
+`gen_ai.client.inference.operation.details`. The official instrumentations, OpenLLMetry from 0.55 on, Strands and
+Vercel's AI SDK from 7 on write so; the schemas are in the conventions' repository (docs/gen-ai).
 """
 
 from typing import Any

@@ -55,8 +55,19 @@ def refusal(response: httpx.Response) -> Protobuf:
     return Status.FromString(response.content)
 
 
-@pytest.mark.parametrize("name", ["semconv.pb", "semconv.json", "openllmetry_flat.pb", "openinference.pb"])
-async def test_a_talk_is_recorded_with_the_next_state_of_each_turn(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "num_foreign"),
+    [
+        ("semconv.pb", 4),
+        ("semconv.json", 4),
+        ("openllmetry_flat.pb", 4),
+        ("openinference.pb", 4),
+        ("vercel.pb", 9),
+        ("vercel.json", 9),
+        ("semconv_vercel.pb", 14),
+    ],
+)
+async def test_a_talk_is_recorded_with_the_next_state_of_each_turn(name: str, num_foreign: int) -> None:
     bench = Bench()
     response = await post(bench, body(name), content_type=content_type(name))
     assert (response.status_code, response.headers["content-type"]) == (200, content_type(name))
@@ -69,7 +80,7 @@ async def test_a_talk_is_recorded_with_the_next_state_of_each_turn(name: str) ->
     assert len({event.conversation_id for event in bench.recorder.events}) == 1
     assert not any(event.ambiguous for event in (*actions, *states))
     assert all(map(lacks_tokens, actions))
-    assert await spans_by_outcome(bench) == {"turn": 5, "foreign": 4}
+    assert await spans_by_outcome(bench) == {"turn": 5, "foreign": num_foreign}
 
 
 async def test_a_talk_is_stored_as_what_is_new_and_resolves_to_what_was_read() -> None:

@@ -73,6 +73,9 @@ def reason_of(attributes: dict[str, Any], **own: Any) -> str:
         (("openllmetry_flat.pb",), 5),
         (("openinference.pb",), 5),
         (("openinference.json",), 5),
+        (("vercel.pb",), 5),
+        (("vercel.json",), 5),
+        (("semconv_vercel.pb",), 5),
         (("span_events_1.pb", "span_events_2.pb"), 4),
         (("details_events.pb",), 4),
     ],
@@ -89,7 +92,18 @@ def test_every_spelling_tells_the_same_talk(names: tuple[str, ...], num_turns: i
     assert len({turn.action_id for turn in heard}) == num_turns
 
 
-@pytest.mark.parametrize("name", ["semconv.pb", "semconv.json", "openllmetry_flat.pb", "openinference.pb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "semconv.pb",
+        "semconv.json",
+        "openllmetry_flat.pb",
+        "openinference.pb",
+        "vercel.pb",
+        "vercel.json",
+        "semconv_vercel.pb",
+    ],
+)
 def test_tools_and_sampling_are_told_where_they_are_sent(name: str) -> None:
     *_, thanks, _ = turns(name)
     assert orjson.loads(thanks.tools) == WEATHER
@@ -97,15 +111,16 @@ def test_tools_and_sampling_are_told_where_they_are_sent(name: str) -> None:
 
 
 def test_whose_the_talk_is() -> None:
-    assert {(turn.session_id, turn.subject) for turn in turns("openinference.pb", "span_events_1.pb")} == {
-        ("talk-1", "ann")
-    }
+    named = turns("openinference.pb", "span_events_1.pb", "vercel.pb", "vercel.json", "semconv_vercel.pb")
+    assert {(turn.session_id, turn.subject) for turn in named} == {("talk-1", "ann")}
     assert [turn.subject for turn in turns("openllmetry_flat.pb")] == ["", "", "", "ann", ""]  # the request's user
 
 
 def test_embeddings_tools_and_an_agents_own_spans_are_foreign() -> None:
     assert outcomes("semconv.pb").count("foreign") == len(outcomes("semconv.pb")) - 5 == 4
     assert outcomes("span_events_1.pb").count("foreign") == 5
+    assert outcomes("vercel.pb").count("foreign") == len(outcomes("vercel.pb")) - 5 == 9
+    assert outcomes("semconv_vercel.pb").count("foreign") == len(outcomes("semconv_vercel.pb")) - 5 == 14
 
 
 def test_log_records_tell_the_calls_that_spans_tell_under_the_same_ids() -> None:
