@@ -6,7 +6,6 @@ compare message by message.
 """
 
 import base64
-import binascii
 import re
 from typing import Any
 
@@ -49,7 +48,7 @@ def _media(part: dict[str, Any]) -> Media:
     else:
         try:
             raw = base64.b64decode(encoded, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one, and a letter that is no ASCII another
             message = f"A {kind!r} part holds base64 data that does not decode: {error}."
             raise RejectedError(message) from error
     return Media(kind=kind, digest=digest_bytes(raw), num_bytes=len(raw))
@@ -174,7 +173,9 @@ def _stable_numbers(arguments: str) -> str:
         return arguments
     try:
         return canonical_json(_as_doubles(orjson.loads(arguments)))
-    except (orjson.JSONDecodeError, RejectedError):
+    except (orjson.JSONDecodeError, RejectedError, RecursionError):
+        # Some 300 levels and more: JSON is written only to a depth that Python's stack reaches everywhere, so the same
+        # arguments end here every time, by whichever of the two errors.
         return arguments
 
 

@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from schemas.context import context_at
-from schemas.errors import SpoolFullError
 from schemas.events import FeedbackGiven
 from schemas.feedback import digest_said, thumb_of
 from schemas.identity import digest_text, tenants_id
@@ -149,6 +148,5 @@ class Feedback:
         await asyncio.shield(self._under_way[event.id][1])  # a client that leaves does not take it back
 
     async def _keep(self, event: FeedbackGiven, action: OpenAction) -> None:
-        if not await self._ports.recording.keep(FEEDBACK, event):
-            raise SpoolFullError("Neither Kafka nor the spool takes events now; send the feedback again later.")
+        await self._ports.recording.must_keep(FEEDBACK, event)
         action.note(event)

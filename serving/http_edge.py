@@ -71,19 +71,23 @@ async def until_disconnected(request: Request) -> None:
         pass
 
 
-async def error_response(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for everything that an endpoint raises, and for paths that have none."""
+def api_error_of(error: Exception) -> ApiError:
+    """How a request ends on which this was raised. What nobody foresaw is logged."""
     match error:
         case NextstateError():
-            refused = as_api_error(error)
+            return as_api_error(error)
         case HTTPException():
-            refused = ApiError(f"{error.detail}.", status=HTTPStatus(error.status_code))
+            return ApiError(f"{error.detail}.", status=HTTPStatus(error.status_code))
         case ClientDisconnect():
-            refused = ApiError("The client has left.", status=HTTPStatus.REQUEST_TIMEOUT)
+            return ApiError("The client has left.", status=HTTPStatus.REQUEST_TIMEOUT)
         case _:
             _LOGGER.error("a request failed", exc_info=error)
-            refused = as_api_error(error)
-    wire = wire_of(request.url.path)
+            return as_api_error(error)
+
+
+async def error_response(request: Request, error: Exception) -> Response:
+    """Starlette's exception handler for everything that an endpoint raises, and for paths that have none."""
+    wire, api_error = wire_of(request.url.path), api_error_of(error)
     request_id = getattr(request.state, "request_id", None) or new_id()  # refused before it had one
-    status, body = wire.refusal(refused, request_id)
-    return JSONResponse(body, status_code=status, headers={wire.request_id_header: request_id, **refused.headers})
+    status, body = wire.refusal(api_error, request_id)
+    return JSONResponse(body, status_code=status, headers={wire.request_id_header: request_id, **api_error.headers})

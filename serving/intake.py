@@ -17,7 +17,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas.errors import RejectedError, SpoolFullError
+from schemas.errors import RejectedError
 from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
 from serving.admission import read_body, tenant_of
 from serving.api_errors import ApiError
@@ -90,8 +90,7 @@ class Intake:
         return sorted(refused, key=lambda one: one.index)
 
     async def _keep(self, event: Event) -> None:
-        if not await self._recording.keep(TOPIC_OF[type(event)], event):
-            raise SpoolFullError("Events cannot be recorded now; send them again later.")
+        await self._recording.must_keep(TOPIC_OF[type(event)], event)
         if isinstance(event, ActionTaken):
             self._index.add(event)
 

@@ -1,6 +1,7 @@
 """`Recording`: an event is safe before a client hears of it, or the setting says that it may be served unrecorded.
 
-Owns the decision for the case that neither Kafka nor the spool takes events. Consumes events, hands them to the
+Owns the decision for the case that neither Kafka nor the spool takes events: `keep` is for what somebody is served
+with, `must_keep` for what somebody sends to be recorded. Consumes events, hands them to the
 recorder, counts where they went.
 """
 
@@ -87,14 +88,24 @@ class Recording:
                  encoded.
         """
         try:
+            await self.must_keep(topic, event)
+        except SpoolFullError:
+            if self._refuse:
+                raise
+            return False
+        return True
+
+    async def must_keep(self, topic: Topic, event: Event) -> None:
+        """Make an event safe, whatever the setting says: for those who tell it and nothing else, and can tell it again.
+
+        Raises:  SpoolFullError: it is lost; RejectedError: it cannot be encoded.
+        """
+        try:
             place = await self._recorder.record(topic, event)
         except SpoolFullError as error:
             self._full = (self._monotonic_s(), error)
             _LOGGER.warning("event %s of %s is lost: %s", event.id, topic.name, error)
             self._metrics.events.labels(topic.name, "nowhere").inc()
-            if self._refuse:
-                raise
-            return False
+            raise
         self._full = None
         self._metrics.events.labels(topic.name, place).inc()
-        return True

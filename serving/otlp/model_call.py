@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from schemas.errors import RejectedError
 
-Refusal = Literal["no_content", "truncated", "unreadable", "unknown_policy", "no_id", "unrecordable"]
+Refusal = Literal["no_content", "truncated", "unreadable", "unknown_policy", "no_id", "unrecordable", "defect"]
 
 ChatMessage = dict[str, Any]  # a message of OpenAI's chat completions
 
@@ -28,7 +28,8 @@ class ModelCall:
 
 SWITCH_CONTENT_ON = (
     "switch the capture of content on where it is instrumented: OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="
-    "SPAN_ONLY, for OpenLLMetry TRACELOOP_TRACE_CONTENT=true, for OpenInference no OPENINFERENCE_HIDE_ variable"
+    "SPAN_ONLY, for OpenLLMetry TRACELOOP_TRACE_CONTENT=true, for OpenInference no OPENINFERENCE_HIDE_ variable, for "
+    "Vercel's SDK neither recordInputs nor recordOutputs false"
 )
 
 

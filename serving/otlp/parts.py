@@ -5,28 +5,32 @@ is. Known are the parts of the GenAI conventions (`tool_call`, `tool_call_respon
 (`tool_use`, `tool_result`), Bedrock's, which have no type (`toolUse`, `toolResult`), and OpenAI's own.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from schemas.messages import canonical_json
-from serving.otlp.model_call import ChatMessage
+from serving.otlp.model_call import ChatMessage, SpanRefusedError
 
 _ROLES = {"model": "assistant", "ai": "assistant", "agent": "assistant", "human": "user", "function": "tool"}
+_SCHEMAS = ("parameters", "inputSchema", "input_schema")  # in OpenAI's words, in MCP's and Vercel's, in Anthropic's
 _UNSAID = ("reasoning", "thinking", "redacted_thinking")  # a model's thoughts are no part of what it answered
 
 
 def chat_messages(
-    role: object, content: object, *, tool_calls: Sequence[ChatMessage] = (), tool_call_id: object = None
+    role: object, content: object, *, tool_calls: object = None, tool_call_id: object = None
 ) -> list[ChatMessage]:
     """A message as OpenAI writes it: one for each tool result in it, then one for the rest, if there is any.
 
-    Args:    content: a text, a list of parts, or None; anything else is left to `normalise_message` to refuse.
+    Args:    content: a text, a list of parts, or None; anything else is left to `normalise_message` to refuse, as are
+             odd ones among the calls.
+    Raises:  SpanRefusedError: the calls are no list.
     """
+    if not isinstance(tool_calls, list | None):
+        raise SpanRefusedError("unreadable", "the tool calls of a message must be a list")
     parts = content if isinstance(content, list) else [content]
     said: list[object] = []
-    calls = list(tool_calls)
+    calls = list(tool_calls or ())
     results: list[ChatMessage] = []
     for part in parts:
         if (call := _call(part)) is not None:
@@ -65,11 +69,12 @@ def tool_call(name: object, arguments: object, call_id: object) -> ChatMessage:
 
 
 def tool_definition(raw: object) -> object:
-    """A tool as OpenAI's chat completions offer it: what it is stands under `function`."""
+    """A tool as OpenAI's chat completions offer it: under `function` what it is, with its schema as `parameters`."""
     if not isinstance(raw, dict) or "function" in raw or raw.get("type", "function") != "function":
         return raw
-    described = {key: raw[key] for key in ("name", "description", "parameters") if raw.get(key) is not None}
-    return {"type": "function", "function": described}
+    schema = next((raw[key] for key in _SCHEMAS if raw.get(key) is not None), None)
+    described = {"name": raw.get("name"), "description": raw.get("description"), "parameters": schema}
+    return {"type": "function", "function": {key: value for key, value in described.items() if value is not None}}
 
 
 def _call(part: object) -> ChatMessage | None:

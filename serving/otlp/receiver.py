@@ -1,15 +1,14 @@
 """`OtlpReceiver`: POST /v1/traces and /v1/logs, the model calls that an instrumented agent tells of.
 
-    admission ──► decode ──► spans ──► turns ──► conversation index ──► ActionTaken, NextStateObserved ──► recorder
+    admission ──► decode ──► spans ──► turns ──► what is new of them ──► ActionTaken, NextStateObserved ──► recorder
 
 Consumes whole batches of spans, whatever else is in them. Answers in the request's encoding once every event is safe;
 where one is not, with 503: the exporter sends the batch again, and what was safe is not told twice, since ids follow
 from the spans'. Batches are taken one at a time, so that one which is sent again finds its first try ended.
 
-* What is no model call is foreign: counted, not refused. So is a second span of a call that is told already, by a
-  framework around the client (heard.py).
-* A conversation that nobody has named is found by its trace and its words (threads.py).
-* A model call that cannot become a turn is refused in the answer's partial success, with how many and why.
+* What is no model call is foreign: counted, not refused. So is a span of which nothing is new (news.py).
+* A model call that cannot become a turn is refused in the answer's partial success, with how many and why. So is one
+  that the gateway itself fails on: an exporter does not send a batch again that was answered with an error of ours.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -33,22 +32,21 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas.errors import NextstateError, RejectedError
+from schemas.errors import RejectedError
 from schemas.events import Event
 from serving.admission import read_body, tenant_of
-from serving.api_errors import ApiError, as_api_error
+from serving.api_errors import ApiError
 from serving.config import GatewayConfig
+from serving.http_edge import api_error_of
 from serving.metrics import GatewayMetrics
-from serving.otlp.heard import Heard
 from serving.otlp.model_call import SpanRefusedError
+from serving.otlp.news import News
 from serving.otlp.spans import Span, spans_of_logs, spans_of_traces
-from serving.otlp.threads import Threads
 from serving.otlp.turns import Told, read_spans
 from serving.otlp.wire import Encoding, answer, decode, encoding_of, refusal, unpack
 from serving.recording import Recording
 from serving.routing import Routes
 from streams.conversation import ConversationIndex
-from streams.observed import ObservedTurn, events_of_observed
 from streams.topics import TOPIC_OF
 
 M = TypeVar("M", bound=Message)
@@ -94,8 +92,7 @@ class OtlpReceiver:
         self._routes = routes
         self._metrics = metrics
         self._one_batch = asyncio.Lock()
-        self._heard = Heard()
-        self._threads = Threads()
+        self._news = News(index)
 
     async def traces(self, request: Request) -> Response:
         """POST /v1/traces."""
@@ -108,20 +105,20 @@ class OtlpReceiver:
     async def _export(self, request: Request, signal: _Signal[M]) -> Response:
         content_type = request.headers.get("content-type", "")
         encoding = encoding_of(content_type)
+        if encoding is None:
+            message = f"The content-type is {content_type[:80]!r}; send {' or '.join(Encoding)}."
+            return refusal(ApiError(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE), Encoding.JSON)
         try:
-            if encoding is None:
-                named = f"The content-type is {content_type[:80]!r}"
-                raise ApiError(f"{named}; send {' or '.join(Encoding)}.", status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
             tenant = tenant_of(request.headers, self._config.api_keys)
             self._recording.admit()
             body = await read_body(request, self._config.max_otlp_bytes)
             packing = request.headers.get("content-encoding", "")
             told = await asyncio.to_thread(self._read, body, packing, encoding, signal, tenant)
             async with self._one_batch:
-                refused = await self._take(told)
-        except NextstateError as error:
-            return refusal(as_api_error(error), encoding or Encoding.JSON)
-        return answer(signal.response(len(refused), _why(refused)), encoding)
+                not_taken = await self._take(told, tenant)
+        except Exception as error:
+            return refusal(api_error_of(error), encoding)
+        return answer(signal.response(len(not_taken), _why(not_taken)), encoding)
 
     def _read(self, body: bytes, packing: str, encoding: Encoding, signal: _Signal[M], tenant: str) -> list[Told]:
         """What a body tells. In a thread of its own: a large one takes a while."""
@@ -129,7 +126,7 @@ class OtlpReceiver:
         spans = signal.spans_of(decode(raw, encoding, signal.request))
         return read_spans(spans, tenant, tuple(self._routes.versions))
 
-    async def _take(self, batch: Sequence[Told]) -> list[SpanRefusedError]:
+    async def _take(self, batch: Sequence[Told], tenant: str) -> list[SpanRefusedError]:
         """Record the turns of a batch; returns why others were refused.
 
         Raises:  SpoolFullError: some are not safe.
@@ -138,16 +135,13 @@ class OtlpReceiver:
         refused: list[SpanRefusedError] = []
         told: list[tuple[str, Event]] = []
         for one in batch:
-            match one.told:
-                case ObservedTurn() as turn:
-                    became, events = self._tell(turn, one.span)
-                    outcomes[became] += 1
-                    told += [(turn.action_id, event) for event in events]
-                    await asyncio.sleep(0)  # a batch is long, and others are being served
-                case SpanRefusedError() as error:
-                    refused.append(error)
-                case "foreign" | "failed" as passed:
-                    outcomes[passed] += 1
+            became, events = self._news.of(one, tenant)
+            if isinstance(became, SpanRefusedError):
+                refused.append(became)
+            else:
+                outcomes[became] += 1
+            told += [(events[-1].id, event) for event in events]  # the action comes last
+            await asyncio.sleep(0)  # a batch is long, and others are being served
         unrecordable = await self._make_safe(told)
         outcomes["turn"] -= len(unrecordable)
         refused += unrecordable
@@ -156,22 +150,12 @@ class OtlpReceiver:
             self._metrics.otlp_spans.labels(outcome).inc(count)
         return refused
 
-    def _tell(self, turn: ObservedTurn, span: Span) -> tuple[Literal["turn", "repeated", "doubled"], tuple[Event, ...]]:
-        """What is new to the log, where anything is."""
-        if self._heard.is_again(turn, span):
-            return "doubled", ()
-        turn = self._threads.named(turn, span)
-        events = events_of_observed(turn, self._index)
-        for event in events:
-            self._threads.remember(turn, span, event.conversation_id)
-        return ("turn" if events else "repeated"), events
-
     async def _make_safe(self, told: Sequence[tuple[str, Event]]) -> list[SpanRefusedError]:
         """Record events, each by the turn (its action's id) that it is of; returns why turns cannot be recorded ever.
 
         Raises:  SpoolFullError: some are not safe now. All that are not are forgotten, so that they can be told again.
         """
-        kept = [self._recording.keep(TOPIC_OF[type(event)], event) for _, event in told]
+        kept = [self._recording.must_keep(TOPIC_OF[type(event)], event) for _, event in told]
         results = await asyncio.gather(*kept, return_exceptions=True)
         failed = {
             action_id: result

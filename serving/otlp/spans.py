@@ -39,6 +39,7 @@ class Span:
     events: tuple[SpanEvent, ...] = ()
     num_dropped: int = 0  # attributes and events that the process left out, for its limits
     failed: bool = False
+    is_log_record: bool = False  # its process tells of this operation by log records
 
 
 def spans_of_traces(request: ExportTraceServiceRequest) -> list[Span]:
@@ -96,6 +97,7 @@ def _span_of_record(record: LogRecord, resource: Attributes) -> Span:
         attributes=attributes if tells else {},
         resource=resource,
         num_dropped=record.dropped_attributes_count,
+        is_log_record=True,
     )
 
 
@@ -116,6 +118,21 @@ def _plain(value: AnyValue) -> object:
         case kind:
             plain: object = getattr(value, kind)
             return plain
+
+
+def with_details(span: Span) -> Attributes:
+    """The span's attributes and those of its details, which may come in several events."""
+    told = dict(span.attributes)
+    for event in span.events:
+        if event.name == DETAILS_EVENT:
+            told |= event.attributes
+    return told
+
+
+def response_id(span: Span) -> str:
+    """What the server called its response, "" where it is not told."""
+    told = with_details(span).get("gen_ai.response.id")
+    return told if isinstance(told, str) else ""
 
 
 def texts(span: Span, keys: Iterable[str]) -> Iterator[str]:

@@ -3,12 +3,15 @@
 Pure: consumes spans of one tenant, produces turns for `streams.observed`. Whose turn it is stands on the span, or on
 the process that tells it (OTEL_RESOURCE_ATTRIBUTES):
 
-    conversation   gen_ai.conversation.id, session.id, traceloop.association.properties.session_id
-    subject        user.id, enduser.id, traceloop.association.properties.user_id, or the request's `user`
+    conversation   gen_ai.conversation.id, session.id, traceloop.association.properties.session_id, or the metadata
+                   `sessionId` of Vercel's SDK
+    subject        user.id, enduser.id, traceloop.association.properties.user_id, the metadata `userId` of Vercel's SDK,
+                   or the request's `user`
     policy         nextstate.policy; without it the gateway's first
     turn type      nextstate.turn_type: main or side
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +25,18 @@ from serving.otlp.spans import Span, texts
 from serving.otlp.spellings.registry import call_of, is_model_call
 from streams.observed import ObservedTurn, observed_id
 
-_SESSION = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
+_LOGGER = logging.getLogger(__name__)
+_SESSION = (
+    "gen_ai.conversation.id",
+    "session.id",
+    "traceloop.association.properties.session_id",
+    "ai.telemetry.metadata.sessionId",
+)
 _SUBJECT = (
     "user.id",
     "enduser.id",
     "traceloop.association.properties.user_id",
+    "ai.telemetry.metadata.userId",
     "gen_ai.user",
     "llm.user",
 )
@@ -76,6 +86,14 @@ def _read(span: Span, tenant: str, policies: Sequence[str]) -> ObservedTurn | Pa
         return "failed" if span.failed and error.reason == "no_content" else error
     except RejectedError as error:
         return SpanRefusedError("unreadable", str(error))
+    except Exception:
+        return defect(span)
+
+
+def defect(span: Span) -> SpanRefusedError:
+    """Why a span is refused that something unforeseen was raised on. It is logged; the rest of its batch goes on."""
+    _LOGGER.exception("span %s of trace %s failed", span.span_id, span.trace_id)
+    return SpanRefusedError("defect", "the gateway failed on it; its log says why")
 
 
 def turn_of(span: Span, call: ModelCall, tenant: str, policies: Sequence[str]) -> ObservedTurn:
@@ -133,7 +151,8 @@ def _finish_reason(span: Span, call: ModelCall, reply: Message) -> FinishReason:
     if span.failed:
         return "aborted"  # it broke off while it answered
     usual: FinishReason = "tool_calls" if reply.tool_calls else "stop"
-    return _FINISH_REASONS.get(call.finish_reason.lower(), usual)
+    reason = call.finish_reason.lower().replace("-", "_")  # Vercel's SDK writes content-filter
+    return _FINISH_REASONS.get(reason, usual)
 
 
 def sampling_of(parameters: Mapping[str, object]) -> Sampling:

@@ -31,12 +31,31 @@ OTLP_LIKE = st.recursive(
     JSON_VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
 )
 ROLES = st.sampled_from(["user", "assistant", "tool", "system", "wizard"]) | JSON_VALUES
+PART_TYPES = ["text", "tool_call", "tool_call_response", "blob", "uri", "image_url"]
+PART_KEYS = ["content", "text", "name", "arguments", "id", "response", "toolUse", "blob"]
+VERCELS_PART_TYPES = ["tool-call", "tool-result", "file"]
+VERCELS_PART_KEYS = ["toolName", "input", "output", "data", "mediaType"]
 PARTS = st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "tool_call", "tool_call_response", "blob", "uri", "image_url"]) | JSON_VALUES},
-    optional=dict.fromkeys(["content", "text", "name", "arguments", "id", "response", "toolUse", "blob"], JSON_VALUES),
+    {"type": st.sampled_from([*PART_TYPES, *VERCELS_PART_TYPES]) | JSON_VALUES},
+    optional=dict.fromkeys([*PART_KEYS, *VERCELS_PART_KEYS], JSON_VALUES),
+)
+DEEP = st.integers(1, 1024).map(lambda depth: "[" * depth + "1.5" + "]" * depth)  # as deep as orjson reads
+CALLS = st.lists(
+    st.fixed_dictionaries(
+        {"function": st.fixed_dictionaries({"name": st.text(max_size=5), "arguments": DEEP | JSON_VALUES})}
+    )
+    | JSON_VALUES,
+    max_size=2,
+)
+PICTURES = st.lists(st.fixed_dictionaries({"type": st.just("blob"), "content": st.text(max_size=8)}), max_size=2)
+ODD = st.integers(0, 9) | st.booleans() | st.text(max_size=3)  # a recursive strategy seldom draws these
+SAID = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool"])},
+    optional={"parts": PICTURES, "content": st.text(max_size=5), "tool_calls": CALLS | ODD},
 )
 MESSAGES = st.lists(
     st.fixed_dictionaries({"role": ROLES, "parts": st.lists(PARTS | JSON_VALUES, max_size=3) | JSON_VALUES})
+    | SAID
     | JSON_VALUES,
     max_size=3,
 )
@@ -108,10 +127,15 @@ def test_a_span_with_any_messages_is_a_turn_that_can_be_recorded_or_is_refused(
         "gen_ai.input.messages": orjson.dumps(read).decode(),
         "gen_ai.output.messages": orjson.dumps(written).decode(),
     }
+    vercels = {
+        "ai.prompt.messages": orjson.dumps(read).decode(),
+        "ai.response.toolCalls": orjson.dumps(written).decode(),
+    }
     request = batch(
         span({"gen_ai.operation.name": "chat"} | newest, number=1),
         span({"openinference.span.kind": "LLM"} | flat, number=2),
         span({"llm.request.type": "chat"} | flat, number=3),
+        span({"ai.operationId": "ai.streamText.doStream", "ai.response.text": "x"} | vercels, number=4),
     )
     index = ConversationIndex(max_bytes=10**9, max_age_ms=10**9, max_chain_age_ms=10**9, now_ms=lambda: 1)
     for one in read_spans(spans_of_traces(request), "t", ["assistant"]):
@@ -121,3 +145,4 @@ def test_a_span_with_any_messages_is_a_turn_that_can_be_recorded_or_is_refused(
                 assert decode(record.headers, record.value) == event
         else:
             assert one.told == "foreign" or isinstance(one.told, SpanRefusedError)
+            assert getattr(one.told, "reason", "") != "defect"

@@ -52,7 +52,7 @@ def _message(raw: object) -> list[ChatMessage]:
     return chat_messages(
         message.get("role"),
         [_part(part) for part in contents] if isinstance(contents, list) else message.get("content"),
-        tool_calls=[_call(call) for call in calls] if isinstance(calls, list) else (),
+        tool_calls=[_call(call) for call in calls] if isinstance(calls, list) else None,
         tool_call_id=message.get("tool_call_id"),
     )
 

@@ -1,8 +1,8 @@
 """The GenAI conventions since 1.37: `gen_ai.input.messages` and `gen_ai.output.messages`, of a role and parts each.
 
 Values are structured, or JSON texts of the same. They stand on the span, or on its event
-`gen_ai.client.inference.operation.details`. The official instrumentations, OpenLLMetry from 0.55 on and Strands write
-so; the schemas are in the conventions' repository (docs/gen-ai).
+`gen_ai.client.inference.operation.details`. The official instrumentations, OpenLLMetry from 0.55 on, Strands and
+Vercel's AI SDK from 7 on write so; the schemas are in the conventions' repository (docs/gen-ai).
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import orjson
 
 from serving.otlp.model_call import ChatMessage, ModelCall, SpanRefusedError
 from serving.otlp.parts import chat_messages, tool_definition
-from serving.otlp.spans import DETAILS_EVENT, Attributes, Span
+from serving.otlp.spans import Attributes, Span, with_details
 from serving.otlp.spellings.request import finish_reason_of, model_of, parameters_of
 
 _INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
@@ -20,7 +20,7 @@ _SYSTEM, _TOOLS = "gen_ai.system_instructions", "gen_ai.tool.definitions"
 
 def holds(span: Span) -> bool:
     """Whether the span tells words in this spelling."""
-    told = _told(span)
+    told = with_details(span)
     return _INPUT in told or _OUTPUT in told
 
 
@@ -29,7 +29,7 @@ def read(span: Span) -> ModelCall:
 
     Raises:  SpanRefusedError: a value is no list of what it should hold.
     """
-    told = _told(span)
+    told = with_details(span)
     replies = _listed(told, _OUTPUT)
     system = _listed(told, _SYSTEM)
     messages = [*(chat_messages("system", system) if system else ()), *_messages(_listed(told, _INPUT))]
@@ -41,15 +41,6 @@ def read(span: Span) -> ModelCall:
         parameters=parameters_of(told),
         finish_reason=_finish_reason(replies) or finish_reason_of(told),
     )
-
-
-def _told(span: Span) -> Attributes:
-    """The span's attributes and those of its details, which may come in several events."""
-    told = dict(span.attributes)
-    for event in span.events:
-        if event.name == DETAILS_EVENT:
-            told |= event.attributes
-    return told
 
 
 def _listed(told: Attributes, key: str) -> list[Any]:
@@ -84,7 +75,7 @@ def _message(raw: object) -> list[ChatMessage]:
     return chat_messages(
         raw.get("role"),
         raw.get("parts", raw.get("content")),
-        tool_calls=raw.get("tool_calls") or (),
+        tool_calls=raw.get("tool_calls"),
         tool_call_id=raw.get("tool_call_id"),
     )
 

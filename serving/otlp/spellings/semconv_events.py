@@ -76,7 +76,7 @@ def _message(told: dict[str, Any], role: str) -> list[ChatMessage]:
     return chat_messages(
         told.get("role") or role,
         unpacked(told.get("content")),
-        tool_calls=calls if isinstance(calls, list) else (),
+        tool_calls=calls if isinstance(calls, list) else None,
         tool_call_id=told.get("id") if role == "tool" else None,
     )
 

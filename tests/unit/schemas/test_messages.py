@@ -118,6 +118,7 @@ def test_calls_keep_their_order_and_ids() -> None:
         ({"role": "assistant", "tool_calls": "f"}, "tool_calls"),
         ({"role": "assistant", "tool_calls": [{"id": "x"}]}, "function"),
         ({"role": "user", "content": [{"type": "i", "i": {"url": "data:x;base64,@"}}]}, "base64"),
+        ({"role": "user", "content": [{"type": "i", "i": {"url": "data:x;base64,é"}}]}, "base64"),
     ],
 )
 def test_an_impossible_message_is_refused_in_a_sentence_that_names_what_is_wrong(
@@ -130,6 +131,13 @@ def test_an_impossible_message_is_refused_in_a_sentence_that_names_what_is_wrong
 def test_arguments_that_are_nested_too_deeply_to_be_written_stay_as_the_model_wrote_them() -> None:
     deep = "[" * 300 + "]" * 300
     assert canonical_arguments(deep) == deep
+
+
+@pytest.mark.parametrize("depth", [255, 600, 1000])
+def test_arguments_of_any_depth_that_can_be_read_have_a_digest(depth: int) -> None:
+    deep, other = ("[" * depth + number + "]" * depth for number in ("1.5", "2.5"))
+    assert same(call(deep, "x"), call(deep, "y"))
+    assert not same(call(deep), call(other))
 
 
 def test_a_role_too_deep_to_be_written_down_is_refused_like_any_other() -> None:

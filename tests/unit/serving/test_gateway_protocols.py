@@ -1,7 +1,9 @@
 """What holds for every protocol: one conversation whoever continues it, errors in its own form, a metric of its own."""
 
+import json
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.unit.serving.gateway_fakes import Bench
@@ -23,6 +25,32 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/responses": {"model": "assistant", "input": "hi"},
     "/v1/messages": {"model": "assistant", "max_tokens": 10, "messages": [HI]},
 }
+BROKEN_PICTURE = "data:image/png;base64,é"
+PICTURES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"type": "image_url", "image_url": {"url": BROKEN_PICTURE}},
+    "/v1/responses": {"type": "input_image", "image_url": BROKEN_PICTURE},
+    "/v1/messages": {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": BROKEN_PICTURE[-1]},
+    },
+}
+DEEP = "[" * 600 + "1.5" + "]" * 600  # can be read as JSON, but not written
+
+
+def called_with(path: str, arguments: str) -> dict[str, Any]:
+    """A request whose history holds a call of a tool."""
+    if path == "/v1/responses":
+        call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}
+        items = [HI, call, {"type": "function_call_output", "call_id": "c", "output": "x"}]
+        return BODIES[path] | {"input": items}
+    if path == "/v1/messages":
+        use = {"type": "tool_use", "id": "c", "name": "f", "input": {"a": orjson.loads(arguments)}}
+        result = {"type": "tool_result", "tool_use_id": "c", "content": "x"}
+        said = [HI, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+        return BODIES[path] | {"messages": said}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    said = [HI, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    return BODIES[path] | {"messages": said}
 
 
 async def test_a_conversation_goes_on_in_another_protocol() -> None:
@@ -156,6 +184,31 @@ async def test_each_path_is_counted_and_paths_that_are_not_served_are_one() -> N
     for path in (*PATHS, "/v1/messages/count_tokens"):
         assert f'nextstate_requests_total{{path="{path}",status="200"}} 1.0' in lines
     assert 'nextstate_requests_total{path="other",status="404"} 2.0' in lines
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_picture_whose_bytes_cannot_be_read_is_refused(path: str) -> None:
+    said = [{"role": "user", "content": [PICTURES[path]]}]
+    field = "input" if path == "/v1/responses" else "messages"
+    response = await Bench().post(BODIES[path] | {field: said}, path=path)
+    assert response.status_code == 400
+    assert "base64 data that does not decode" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_arguments_that_are_a_text_may_be_nested_as_deeply_as_they_like(path: str) -> None:
+    bench = Bench()
+    response = await bench.post(called_with(path, DEEP), path=path)
+    assert response.status_code == 200, response.text
+    assert bench.recorder.actions[0].messages[1].tool_calls[0].arguments == DEEP
+
+
+async def test_arguments_that_are_an_object_are_refused_where_they_are_nested_too_deeply_to_be_kept() -> None:
+    async with Bench().client() as client:
+        raw = json.dumps(called_with("/v1/messages", DEEP))
+        response = await client.post("/v1/messages", content=raw)
+    assert response.status_code == 400
+    assert "cannot be written" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message as Protobuf
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -21,6 +21,10 @@ from schemas.errors import RejectedError
 from schemas.events import ActionTaken, Event
 from schemas.origin import lacks_tokens
 from schemas.prompt import resolve
+from serving.otlp.model_call import ModelCall
+from serving.otlp.spans import Span as SpanRead
+from serving.otlp.spellings import registry
+from streams.conversation import Match
 from streams.topics import Topic
 from tests.unit.serving.gateway_fakes import Bench, MemoryRecorder, assistant, user
 from tests.unit.serving.otlp_talk import JSON, PROTOBUF, TALK, batch, body, chat, content_type, said, span
@@ -51,8 +55,19 @@ def refusal(response: httpx.Response) -> Protobuf:
     return Status.FromString(response.content)
 
 
-@pytest.mark.parametrize("name", ["semconv.pb", "semconv.json", "openllmetry_flat.pb", "openinference.pb"])
-async def test_a_talk_is_recorded_with_the_next_state_of_each_turn(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "num_foreign"),
+    [
+        ("semconv.pb", 4),
+        ("semconv.json", 4),
+        ("openllmetry_flat.pb", 4),
+        ("openinference.pb", 4),
+        ("vercel.pb", 9),
+        ("vercel.json", 9),
+        ("semconv_vercel.pb", 14),
+    ],
+)
+async def test_a_talk_is_recorded_with_the_next_state_of_each_turn(name: str, num_foreign: int) -> None:
     bench = Bench()
     response = await post(bench, body(name), content_type=content_type(name))
     assert (response.status_code, response.headers["content-type"]) == (200, content_type(name))
@@ -65,7 +80,7 @@ async def test_a_talk_is_recorded_with_the_next_state_of_each_turn(name: str) ->
     assert len({event.conversation_id for event in bench.recorder.events}) == 1
     assert not any(event.ambiguous for event in (*actions, *states))
     assert all(map(lacks_tokens, actions))
-    assert await spans_by_outcome(bench) == {"turn": 5, "foreign": 4}
+    assert await spans_by_outcome(bench) == {"turn": 5, "foreign": num_foreign}
 
 
 async def test_a_talk_is_stored_as_what_is_new_and_resolves_to_what_was_read() -> None:
@@ -157,6 +172,44 @@ async def test_log_records_alone_are_enough() -> None:
     assert bench.recorder.next_states[0].messages == TALK[3:5]
 
 
+def without_words(name: str) -> bytes:
+    """A batch of spans as it is sent where the words are in log records alone (EVENT_ONLY)."""
+    request = ExportTraceServiceRequest.FromString(body(name))
+    for one in (one for group in request.resource_spans for scope in group.scope_spans for one in scope.spans):
+        for attribute in [a for a in one.attributes if a.key in {"gen_ai.input.messages", "gen_ai.output.messages"}]:
+            one.attributes.remove(attribute)
+    return request.SerializeToString()
+
+
+async def test_spans_whose_words_are_in_log_records_are_not_refused() -> None:
+    bench = Bench()
+    await post(bench, body("semconv_logs.pb"), "/v1/logs")
+    answered = await post(bench, without_words("semconv_beside_logs.pb"))
+    assert answered.content == b""
+    assert await spans_by_outcome(bench) == {"turn": 5, "repeated": 5, "foreign": 4}
+
+
+async def test_a_process_that_tells_its_words_in_log_records_may_send_the_span_first() -> None:
+    bench = Bench()
+    logs = ExportLogsServiceRequest.FromString(body("semconv_logs.pb"))
+    [records] = [scope.log_records for group in logs.resource_logs for scope in group.scope_logs if scope.log_records]
+    later = [records.pop() for _ in range(len(records) - 1)]
+    await post(bench, logs.SerializeToString(), "/v1/logs")
+    await post(bench, without_words("semconv_beside_logs.pb"))
+    assert await spans_by_outcome(bench) == {"turn": 1, "repeated": 1, "told_in_logs": 4, "foreign": 4}
+    records.extend(later)
+    await post(bench, logs.SerializeToString(), "/v1/logs")
+    assert len(bench.recorder.actions) == 5
+
+
+async def test_a_process_that_tells_no_words_is_told_so_whatever_others_tell() -> None:
+    bench = Bench()
+    await post(bench, body("semconv_logs.pb"), "/v1/logs")
+    bare = span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"})
+    answered = await export(bench, batch(bare, **{"service.name": "another"}))
+    assert answered.partial_success.rejected_spans == 1
+
+
 async def test_a_framework_around_the_client_tells_each_call_once() -> None:
     bench = Bench()
     await post(bench, body("openinference_langchain.pb"))
@@ -173,6 +226,32 @@ async def test_a_span_around_a_call_is_not_told_even_where_it_words_it_otherwise
     await export(bench, batch(span(chat("hi", "hello!"), number=3, end_ns=3_000), middle, inner))
     assert len(bench.recorder.actions) == 1
     assert await spans_by_outcome(bench) == {"turn": 1, "doubled": 3, "repeated": 1}
+
+
+def greeting(number: int, start_ns: int, end_ns: int, **names: str) -> Span:
+    """A call with the words of every other one, in a trace of its own."""
+    one = span(chat("hi", "hello", **names), number=number, start_time_unix_nano=start_ns, end_ns=end_ns)
+    one.trace_id = number.to_bytes(16, "big")
+    return one
+
+
+@pytest.mark.parametrize("name", ["gen_ai__conversation__id", "user__id", "gen_ai__response__id"])
+async def test_two_people_who_say_the_same_at_the_same_time_are_told_apart_by_their_names(name: str) -> None:
+    bench = Bench()
+    ann, bob = greeting(1, 100, 200, **{name: "ann"}), greeting(2, 110, 190, **{name: "bob"})
+    await export(bench, batch(ann, bob))
+    assert len(bench.recorder.actions) == 2
+    await export(bench, batch(ann, bob))
+    assert await spans_by_outcome(bench) == {"turn": 2, "repeated": 2}
+
+
+async def test_spans_around_the_calls_of_two_people_are_known_by_what_any_of_their_spans_is_named() -> None:
+    bench = Bench()
+    inner = [greeting(number, 100 + number, 200 + number, gen_ai__response__id=f"r{number}") for number in (1, 2)]
+    outer = [greeting(number, 100, 210 + number, gen_ai__conversation__id=f"talk-{number}") for number in (3, 4)]
+    late = greeting(5, 100, 220, gen_ai__conversation__id="talk-5")
+    await export(bench, batch(*inner, *outer, late))
+    assert await spans_by_outcome(bench) == {"turn": 3, "doubled": 2}
 
 
 async def test_the_same_words_at_another_time_are_another_call() -> None:
@@ -271,8 +350,9 @@ async def test_a_span_may_name_the_policy_that_learns() -> None:
     assert [action.policy for action in bench.recorder.actions] == ["assistant", "other"]
 
 
-async def test_where_nothing_can_be_kept_the_exporter_is_told_to_try_again_and_then_it_works() -> None:
-    bench = Bench()
+@pytest.mark.parametrize("setting", ["refuse", "serve"])
+async def test_where_nothing_can_be_kept_the_exporter_is_told_to_try_again_and_then_it_works(setting: str) -> None:
+    bench = Bench(when_unrecordable=setting)
     bench.recorder.place = "nowhere"
     refused = await post(bench, body("semconv.pb"))
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
@@ -315,6 +395,50 @@ async def test_a_turn_that_can_never_be_recorded_is_refused_and_the_others_are_k
     assert answered.partial_success.error_message == "unrecordable, 1: The event is too long for Kafka."
     assert [action.reply.content for action in kept.actions] == ["hello"]
     assert await spans_by_outcome(bench) == {"turn": 1, "unrecordable": 1}
+
+
+async def test_a_span_that_the_gateway_fails_on_costs_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def holds(self, span: SpanRead) -> bool:
+            return "broken" in span.attributes
+
+        def read(self, span: SpanRead) -> ModelCall:
+            raise TypeError(span)
+
+    monkeypatch.setattr(registry, "SPELLINGS", (Broken(), *registry.SPELLINGS))
+    bench = Bench()
+    answered = await export(bench, batch(span(chat("hi", "hello", broken=True)), span(chat("ho", "hey"), number=2)))
+    assert answered.partial_success.rejected_spans == 1
+    assert answered.partial_success.error_message == "defect, 1: the gateway failed on it; its log says why."
+    assert [action.reply.content for action in bench.recorder.actions] == ["hey"]
+    assert await spans_by_outcome(bench) == {"turn": 1, "defect": 1}
+
+
+async def test_a_turn_that_cannot_be_matched_costs_no_other_one() -> None:
+    bench = Bench()
+    match = bench.index.match
+
+    def failing(**request: Any) -> Match:
+        if request["messages"][0].content == "odd":
+            raise RecursionError
+        return match(**request)
+
+    bench.index.match = failing  # type: ignore[method-assign]
+    await export(bench, batch(span(chat("odd", "hello")), span(chat("ho", "hey"), number=2)))
+    assert [action.reply.content for action in bench.recorder.actions] == ["hey"]
+    assert await spans_by_outcome(bench) == {"turn": 1, "defect": 1}
+
+
+async def test_what_nobody_foresaw_is_answered_in_the_protocols_own_form() -> None:
+    class Broken(MemoryRecorder):
+        async def record(self, topic: Topic, event: Event) -> Any:
+            raise TypeError(topic)
+
+    bench = Bench()
+    bench.recorder.record = Broken().record  # type: ignore[method-assign]
+    failed = await post(bench, batch(span(chat("hi", "hello"))).SerializeToString())
+    assert (failed.status_code, failed.headers["content-type"]) == (500, PROTOBUF)
+    assert MessageToDict(refusal(failed))["code"] == 13
 
 
 async def test_a_batch_that_is_sent_again_waits_for_its_first_try() -> None:

@@ -73,6 +73,9 @@ def reason_of(attributes: dict[str, Any], **own: Any) -> str:
         (("openllmetry_flat.pb",), 5),
         (("openinference.pb",), 5),
         (("openinference.json",), 5),
+        (("vercel.pb",), 5),
+        (("vercel.json",), 5),
+        (("semconv_vercel.pb",), 5),
         (("span_events_1.pb", "span_events_2.pb"), 4),
         (("details_events.pb",), 4),
     ],
@@ -89,7 +92,18 @@ def test_every_spelling_tells_the_same_talk(names: tuple[str, ...], num_turns: i
     assert len({turn.action_id for turn in heard}) == num_turns
 
 
-@pytest.mark.parametrize("name", ["semconv.pb", "semconv.json", "openllmetry_flat.pb", "openinference.pb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "semconv.pb",
+        "semconv.json",
+        "openllmetry_flat.pb",
+        "openinference.pb",
+        "vercel.pb",
+        "vercel.json",
+        "semconv_vercel.pb",
+    ],
+)
 def test_tools_and_sampling_are_told_where_they_are_sent(name: str) -> None:
     *_, thanks, _ = turns(name)
     assert orjson.loads(thanks.tools) == WEATHER
@@ -97,15 +111,16 @@ def test_tools_and_sampling_are_told_where_they_are_sent(name: str) -> None:
 
 
 def test_whose_the_talk_is() -> None:
-    assert {(turn.session_id, turn.subject) for turn in turns("openinference.pb", "span_events_1.pb")} == {
-        ("talk-1", "ann")
-    }
+    named = turns("openinference.pb", "span_events_1.pb", "vercel.pb", "vercel.json", "semconv_vercel.pb")
+    assert {(turn.session_id, turn.subject) for turn in named} == {("talk-1", "ann")}
     assert [turn.subject for turn in turns("openllmetry_flat.pb")] == ["", "", "", "ann", ""]  # the request's user
 
 
 def test_embeddings_tools_and_an_agents_own_spans_are_foreign() -> None:
     assert outcomes("semconv.pb").count("foreign") == len(outcomes("semconv.pb")) - 5 == 4
     assert outcomes("span_events_1.pb").count("foreign") == 5
+    assert outcomes("vercel.pb").count("foreign") == len(outcomes("vercel.pb")) - 5 == 9
+    assert outcomes("semconv_vercel.pb").count("foreign") == len(outcomes("semconv_vercel.pb")) - 5 == 14
 
 
 def test_log_records_tell_the_calls_that_spans_tell_under_the_same_ids() -> None:
@@ -119,6 +134,12 @@ def test_a_call_without_words_says_how_to_switch_them_on() -> None:
     refused = [one.told for one in told("semconv_without_content.pb") if isinstance(one.told, SpanRefusedError)]
     assert [error.reason for error in refused] == ["no_content"] * 5
     assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in str(refused[0])
+
+
+def test_a_call_of_a_model_is_one_even_where_nobody_names_its_kind() -> None:
+    assert reason_of({"gen_ai.request.model": "gpt"}) == "no_content"
+    assert reason_of({"gen_ai.operation.name": "acompletion"}) == "no_content"
+    assert the_one({"gen_ai.request.model": "ada", "gen_ai.operation.name": "embeddings"}) == "foreign"
 
 
 def test_a_talk_that_its_process_has_cut_is_refused_not_shortened() -> None:
@@ -197,11 +218,21 @@ def test_older_events_are_understood(events: list[tuple[str, dict[str, str]]]) -
         ({"gen_ai__input__messages": '[{"role":"wizard","parts":[]}]'}, "unreadable"),
         ({"gen_ai__input__messages": '["hi"]'}, "unreadable"),
         ({"gen_ai__input__messages": 3}, "unreadable"),
+        ({"gen_ai__input__messages": '[{"role":"user","content":"hi","tool_calls":5}]'}, "unreadable"),
+        ({"gen_ai__input__messages": '[{"role":"user","parts":[{"type":"blob","content":"\u00e9"}]}]'}, "unreadable"),
         ({"nextstate__policy": "nobody"}, "unknown_policy"),
     ],
 )
 def test_a_call_that_cannot_be_a_turn_says_why(change: dict[str, Any], reason: str) -> None:
     assert reason_of(chat("hi", "hello", **change)) == reason
+
+
+def test_arguments_of_any_depth_are_told_as_they_are() -> None:
+    deep = "[" * 600 + "1.5" + "]" * 600
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": deep}}
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    turn = turn_of(chat("", "x", gen_ai__input__messages=orjson.dumps(messages).decode()))
+    assert turn.messages[1].tool_calls[0].arguments == deep
 
 
 def test_flat_attributes_that_contradict_each_other_or_have_a_gap_are_refused() -> None:
