@@ -16,7 +16,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
@@ -45,16 +45,17 @@ class Conversation:
         self.subject = subject
         self.last_action_id: str | None = None
         self._recorder = recorder
-        self._tokens: list[Token[Conversation | None]] = []
 
     def __enter__(self) -> Self:
-        self._tokens.append(_CURRENT.set(self))
+        _ENTERED.set((*_ENTERED.get(), self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _CURRENT.reset(self._tokens.pop())
+        entered = _ENTERED.get()  # of a generator that another context closes: without this one
+        inside = next((place for place in reversed(range(len(entered))) if entered[place] is self), len(entered))
+        _ENTERED.set(entered[:inside] + entered[inside + 1 :])
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -73,7 +74,7 @@ class Conversation:
         self._recorder.next_state(self.last_action_id or "", *messages, exit_code=exit_code)
 
 
-_CURRENT: ContextVar[Conversation | None] = ContextVar("nextstate_conversation", default=None)
+_ENTERED: ContextVar[tuple[Conversation, ...]] = ContextVar("nextstate_conversations", default=())  # innermost last
 
 
 class AgentRecorder:
@@ -97,7 +98,7 @@ class AgentRecorder:
         config = KafkaConfig(bootstrap_servers=kafka) if isinstance(kafka, str) else kafka
         self._whose = (policy, tenant)
         self._subject = subject
-        self._worker = Worker(config, spool_folder.expanduser(), limits or Limits())
+        self._worker = Worker(config, spool_folder, limits or Limits())
 
     def __enter__(self) -> Self:
         return self
@@ -139,15 +140,15 @@ class AgentRecorder:
         Returns: the action's id, for `feedback` and `next_state`.
         """
         policy, tenant = self._whose
-        action_id = new_id() if own_id is None else observed_id(tenant, own_id)
-        talk = _CURRENT.get()
         try:
+            action_id = new_id() if own_id is None else observed_id(tenant, own_id)
             read = tuple(messages)
         except Exception as error:  # whatever a program gives, it goes on
-            self._worker.trouble("failed", f"messages must be a list: {error}")
-            return action_id
+            self._worker.trouble("failed", f"messages must be a list, and own_id a text: {error}")
+            return new_id()
         session_id = subject = None
-        if talk is not None:
+        if entered := _ENTERED.get():
+            talk = entered[-1]
             session_id, subject, talk.last_action_id = talk.session_id, talk.subject, action_id
         self._worker.put(
             Turn(
@@ -256,7 +257,10 @@ class AgentRecorder:
 
 def _place_of_messages(function: Callable[..., Any]) -> int:
     """Where a function takes its messages, among positional arguments."""
-    names = list(inspect.signature(function).parameters)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # many a function that is written in C tells none
+        names = []
     return names.index("messages") if "messages" in names else int(names[:1] == ["self"])
 
 

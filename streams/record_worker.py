@@ -5,9 +5,7 @@
 Owns the queue, the thread with its event loop, the conversation index, producer and spool. Nothing here is raised into
 the program: what cannot be recorded is counted, and the first of its kind is logged. Unblocked by: the clock.
 
-The thread begins with the first item, also in a forked child, whose parent's thread it does not have. A spool has one
-process at a time, so each takes the first that is free; what a dead process left in one is delivered by the next to
-take it.
+The thread begins with the first item, also in a forked child, whose parent's thread it does not have.
 """
 
 import asyncio
@@ -23,20 +21,17 @@ from pathlib import Path
 from typing import Protocol
 
 from schemas.clock import now_ms
-from schemas.errors import FatalError
 from schemas.events import ActionTaken, Event
 from streams.config import KafkaConfig
 from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
+from streams.record_spools import NAME, take_spool
 from streams.recorder import Recorder
-from streams.spool import Spool, SpoolTakenError
 from streams.topics import TOPIC_OF
 
 _LOGGER = logging.getLogger("nextstate.recorder")
-INSTANCE = "recorder"
 BATCH_S = 0.05  # what is told in this time goes to Kafka together
 AT_ONCE = 256  # items
-MAX_SPOOLS = 64  # processes of one program at a time
 _QUIET = {"log_level": "2"}  # librdkafka logs each attempt to connect; a program that we only watch is told once
 _CLOSE_S = 5.0
 _HOUR_S = 3600.0
@@ -160,8 +155,11 @@ class Worker:
     async def _work(self) -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "nextstate-recorder"))
         index = ConversationIndex.of(self._limits, now_ms)
-        producer = EventProducer(self._kafka, f"{INSTANCE}-{os.getpid()}")
-        recorder = await self._opened(producer)
+        producer = EventProducer(self._kafka, f"{NAME}-{os.getpid()}")
+        limits = self._limits
+        recorder = await take_spool(
+            self._folder, producer, max_bytes=limits.spool_max_bytes, deadline_s=limits.deadline_s
+        )
         try:
             while self._queue or not self._stop.is_set():
                 items = [self._queue.popleft() for _ in range(min(len(self._queue), AT_ONCE))]
@@ -171,18 +169,6 @@ class Worker:
         finally:
             await recorder.close()
             await producer.close(_CLOSE_S if recorder.healthy else 0.0)  # while it is not, the spool has all of it
-
-    async def _opened(self, producer: EventProducer) -> Recorder:
-        for number in range(MAX_SPOOLS):
-            spool = Spool(self._folder / f"{INSTANCE}-{number}", self._limits.spool_max_bytes)
-            recorder = Recorder(producer, spool, self._limits.deadline_s)
-            try:
-                await recorder.start()
-            except SpoolTakenError:
-                continue
-            return recorder
-        message = f"{MAX_SPOOLS} processes write spools in {self._folder}; give this program a folder of its own."
-        raise FatalError(message)
 
     async def _record(self, items: Sequence[Item], index: ConversationIndex, recorder: Recorder) -> None:
         """Make items safe, in their order."""

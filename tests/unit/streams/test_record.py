@@ -1,12 +1,14 @@
 """The recorder SDK: what programs say becomes events, and nothing that goes wrong reaches them."""
 
 import asyncio
+import contextvars
 import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -160,6 +162,41 @@ async def test_tasks_have_conversations_of_their_own(heard: Heard) -> None:
     assert len(set(events.values())) == 2
 
 
+def test_a_conversation_that_another_context_closes_is_over_and_raises_nothing(heard: Heard) -> None:
+    def talks() -> Iterator[None]:
+        with heard.recorder.conversation("ticket-7"):
+            yield
+
+    talk = talks()
+    contextvars.copy_context().run(next, talk)
+    contextvars.copy_context().run(next, talk, None)
+    heard.recorder.record([HELLO], "hi")
+    assert heard.items[0].session_id is None
+
+
+def test_threads_may_share_a_conversation_and_each_leaves_it_for_itself(heard: Heard) -> None:
+    talk = heard.recorder.conversation("ticket-7")
+    with ThreadPoolExecutor(1) as other_thread:
+        with talk:
+            other_thread.submit(talk.__enter__).result()
+        heard.recorder.record([HELLO], "hi")
+        other_thread.submit(heard.recorder.record, [HELLO], "hi").result()
+        other_thread.submit(talk.__exit__, None, None, None).result()
+        other_thread.submit(heard.recorder.record, [HELLO], "hi").result()
+    assert [item.session_id for item in heard.items] == [None, "ticket-7", None]
+
+
+def test_conversations_that_overlap_end_in_any_order(heard: Heard) -> None:
+    one, other = heard.recorder.conversation("one"), heard.recorder.conversation("other")
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    heard.recorder.record([HELLO], "hi")
+    other.__exit__(None, None, None)
+    heard.recorder.record([HELLO], "hi")
+    assert [item.session_id for item in heard.items] == ["other", None]
+
+
 def test_what_ends_or_exits_is_said(heard: Heard) -> None:
     action_id = heard.recorder.record([HELLO], "hi")
     heard.recorder.next_state(action_id)
@@ -195,6 +232,9 @@ def test_whatever_a_program_gives_it_goes_on_and_hears_of_it_once(
         lambda: recorder.record([{"role": "elf"}], SimpleNamespace(model_dump=explode)),
         lambda: recorder.observe(lambda messages: "hi")("no list"),
         lambda: recorder.feedback("nobody", thumb=1),
+        lambda: recorder.record([HELLO], "hi", own_id=42),  # type: ignore[arg-type]
+        lambda: recorder.record([HELLO], "hi", own_id="\ud800"),
+        lambda: recorder.observe(min)("no list"),
     ]
     with caplog.at_level(logging.WARNING, "nextstate.recorder"):
         for do in odd:
@@ -222,6 +262,18 @@ def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path
     assert took_s < 0.1  # 10 us each here, beside the start of a thread
     with Spool(tmp_path / "recorder-0", 10**9) as spool:
         assert len(list(spool.replay())) == 100
+
+
+def test_a_program_without_a_home_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    recorder = AgentRecorder(NOBODY, limits=Limits(deadline_s=0.1))
+    recorder.record([HELLO], "hi")
+    assert recorder.flush(10)
+    assert recorder.counts == {"failed": 1}, "as there is neither Kafka nor a spool"
+    recorder.close(0.1)
 
 
 PROGRAM = """
