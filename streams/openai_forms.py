@@ -9,17 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import RejectedError
-from schemas.events import FinishReason, Message, Sampling
+from schemas.events import FinishReason, Message
 from schemas.messages import canonical_json, normalise_message
-
-_FINISH_REASONS: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "error",  # the filter's words are not the model's
-}
-_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
+from streams.sampling import finish_reason_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +51,6 @@ def reply_of(raw: object) -> Reply:
             )
 
 
-def sampling_of(request: Mapping[str, Any]) -> Sampling:
-    """How a request asked for its answer to be drawn, as far as it says so in numbers."""
-    numbers: dict[str, Any] = {
-        name: float(request[name]) for name in _NUMBERS if isinstance(request.get(name), int | float)
-    }
-    limits = (request.get("max_completion_tokens"), request.get("max_tokens"))
-    return Sampling(**numbers, max_tokens=next((limit for limit in limits if isinstance(limit, int)), None))
-
-
 def tools_of(request: Mapping[str, Any]) -> str:
     """The tools that a request offers, as canonical JSON."""
     tools = request.get("tools")
@@ -79,9 +62,7 @@ def _reply(message: dict[str, Any], finish_reason: object, model: str = "") -> R
     if said.role != "assistant":
         reason = f"A reply is an assistant's message, and this is of role {said.role!r}."
         raise RejectedError(reason)
-    by_words: FinishReason = "tool_calls" if said.tool_calls else "stop"
-    known = _FINISH_REASONS.get(finish_reason, by_words) if isinstance(finish_reason, str) else by_words
-    return Reply(message=said, finish_reason=known, model=model)
+    return Reply(message=said, finish_reason=finish_reason_of(finish_reason, said), model=model)
 
 
 def _as_dict(raw: object) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from schemas.messages import answered_by
 from streams.conversation import ConversationIndex
 from streams.observed import ObservedTurn, events_of_observed
 from streams.open_actions import OpenAction
-from streams.openai_forms import message_of, reply_of, sampling_of, tools_of
+from streams.openai_forms import message_of, reply_of, tools_of
+from streams.sampling import sampling_of
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
+from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved, Sampling
+from streams.codec import encode
 from streams.conversation import ConversationIndex
 from streams.record import AgentRecorder, Conversation
 from streams.record_worker import Limits
 from streams.spool import Spool
+from streams.topics import ACTIONS
 
 NOBODY = "127.0.0.1:1"  # nothing listens there
 HELLO = {"role": "user", "content": "hello"}
@@ -94,6 +96,14 @@ def test_tools_calls_and_results_are_kept(heard: Heard) -> None:
     assert '"look"' in action.tools
     assert action.sampling.temperature == 0
     assert state.source == "tool"
+
+
+def test_a_turn_is_kept_whatever_its_request_says_of_sampling(heard: Heard) -> None:
+    request = {"temperature": float("nan"), "top_p": True, "top_k": 20, "seed": 7, "stop": ["\n"]}
+    heard.recorder.record([HELLO], "hi", request=request)
+    action = heard.action()
+    assert action.sampling == Sampling(top_k=20, seed=7, stop=("\n",))
+    encode(ACTIONS, action, "test")
 
 
 @pytest.mark.parametrize("by_name", [True, False])
