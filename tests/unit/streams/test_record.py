@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from schemas.errors import RejectedError
 from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved, Sampling
 from streams.codec import encode
 from streams.conversation import ConversationIndex
@@ -83,13 +84,60 @@ def test_a_reply_is_read_in_each_form_that_programs_have(heard: Heard, reply: ob
     assert action.messages[0].content == "hello"
 
 
+TEXT, CALL, RESULT = (
+    {"type": "text", "text": "hi"},
+    {"type": "tool_use", "id": "1", "name": "look", "input": {}},
+    {"type": "tool_result", "tool_use_id": "1", "content": "42"},
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ({"object": "response", "output": [{"type": "message", "content": [TEXT]}]}, "Responses is not read"),
+        ({"role": "assistant", "content": [TEXT, CALL], "stop_reason": "tool_use"}, "part 'tool_use' is not read"),
+        ({"answer": "4"}, "this one holds answer"),
+        ({}, "holds nothing"),
+        ({"role": "user", "content": "hi"}, "role 'user'"),
+        ({"choices": [{"text": "4"}]}, "must hold a choice with a message"),
+        ({"content": None}, "no word and no tool call"),
+        (completion({"role": "assistant", "content": ""}), "no word and no tool call"),
+        ("", "no word and no tool call"),
+    ],
+)
+def test_what_is_no_reply_is_refused_by_its_name(heard: Heard, reply: object, why: str) -> None:
+    heard.recorder.record([HELLO], reply)
+    with pytest.raises(RejectedError, match=why):
+        heard.events()
+
+
+def test_a_tool_result_of_another_form_is_refused_by_its_name(heard: Heard) -> None:
+    heard.recorder.record([HELLO, HI, {"role": "user", "content": [RESULT]}], "hi")
+    with pytest.raises(RejectedError, match="part 'tool_result' is not read"):
+        heard.events()
+
+
+def test_words_in_anthropics_form_are_read_without_its_thoughts(heard: Heard) -> None:
+    content = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}, TEXT]
+    reply = {"role": "assistant", "content": content, "model": "claude-x", "stop_reason": "max_tokens"}
+    heard.recorder.record([HELLO], reply)
+    heard.recorder.record([HELLO, {"role": "assistant", "content": content}, LOUDER], "HI")
+    action, state, _ = heard.events()
+    assert isinstance(action, ActionTaken)
+    assert (action.reply.content, action.reply.media) == ("hi", ())
+    assert (action.model, action.finish_reason) == ("claude-x", "length")
+    assert isinstance(state, NextStateObserved)
+    assert state.action_id == action.id
+
+
 def test_tools_calls_and_results_are_kept(heard: Heard) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     calls = {"role": "assistant", "content": None, "tool_calls": [call]}
     result = {"role": "tool", "tool_call_id": "1", "content": "42"}
     tools = [{"type": "function", "function": {"name": "look"}}]
     heard.recorder.record([HELLO], completion(calls), request={"tools": tools, "temperature": 0})
-    heard.recorder.record([HELLO, calls, result], "42")
+    held = {**calls, "tool_calls": [SimpleNamespace(model_dump=lambda: call)]}  # the client's object in an own dict
+    heard.recorder.record([HELLO, held, result], "42")
     action, state, _ = heard.events()
     assert isinstance(action, ActionTaken)
     assert (action.finish_reason, action.source, action.model) == ("stop", "tool", "gpt-x")
