@@ -25,7 +25,7 @@ from schemas.events import ActionTaken, Event
 from streams.config import KafkaConfig
 from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
-from streams.record_spools import NAME, take_spool
+from streams.record_spools import NAME, Spools
 from streams.recorder import Recorder
 from streams.topics import TOPIC_OF
 
@@ -73,7 +73,7 @@ class _Flush:
 
 
 class Worker:
-    """Records items in the background. Safe for several threads. Args: folder: for spools."""
+    """Records items in the background. Safe for several threads. Args: folder: for all spools."""
 
     def __init__(self, kafka: KafkaConfig, folder: Path, limits: Limits) -> None:
         self._kafka = kafka.model_copy(update={"client": {**_QUIET, **kafka.client}})
@@ -156,10 +156,15 @@ class Worker:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "nextstate-recorder"))
         index = ConversationIndex.of(self._limits, now_ms)
         producer = EventProducer(self._kafka, f"{NAME}-{os.getpid()}")
-        limits = self._limits
-        recorder = await take_spool(
-            self._folder, producer, max_bytes=limits.spool_max_bytes, deadline_s=limits.deadline_s
+        spools = Spools(
+            self._folder,
+            self._kafka,
+            producer,
+            max_bytes=self._limits.spool_max_bytes,
+            deadline_s=self._limits.deadline_s,
         )
+        recorder = await spools.take()
+        left = asyncio.create_task(spools.deliver_left(recorder))
         try:
             while self._queue or not self._stop.is_set():
                 items = [self._queue.popleft() for _ in range(min(len(self._queue), AT_ONCE))]
@@ -167,6 +172,8 @@ class Worker:
                     await asyncio.sleep(BATCH_S)
                 await self._record(items, index, recorder)
         finally:
+            left.cancel()
+            await asyncio.wait({left})
             await recorder.close()
             await producer.close(_CLOSE_S if recorder.healthy else 0.0)  # while it is not, the spool has all of it
 

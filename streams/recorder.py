@@ -47,7 +47,8 @@ class Recorder:
         self._producer = producer
         self._spool = spool
         self._deadline_s = deadline_s
-        self._healthy = True
+        self._healthy = asyncio.Event()
+        self._healthy.set()
         self._filled = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
         self._numbering = asyncio.Lock()  # from an event's number to its place in the spool: no other takes one
@@ -55,7 +56,7 @@ class Recorder:
     @property
     def healthy(self) -> bool:
         """Whether events go straight to Kafka."""
-        return self._healthy
+        return self._healthy.is_set()
 
     @property
     def spooled_bytes(self) -> int:
@@ -97,6 +98,10 @@ class Recorder:
         if self._drain is not None:
             await asyncio.shield(self._drain)
 
+    async def until_healthy(self) -> None:
+        """Wait until the spool is delivered, and events go straight to Kafka."""
+        await self._healthy.wait()
+
     def pending(self) -> list[Event]:
         """The events in the spool, oldest first; some may be delivered meanwhile. Blocking."""
         events = []
@@ -114,7 +119,7 @@ class Recorder:
         Raises:  RejectedError: it cannot be encoded; SpoolFullError: Kafka is away and the spool full: it is not safe.
         """
         record = self._producer.prepare(topic, event)
-        if self._healthy:
+        if self.healthy:
             try:
                 with self._producer.stamped(record) as stamped:
                     sent = self._producer.send_nowait(topic, stamped)
@@ -131,7 +136,7 @@ class Recorder:
 
     async def _keep(self, topic: Topic, record: Encoded) -> None:
         async with self._numbering:
-            self._healthy = False  # what is in the spool goes first
+            self._healthy.clear()  # what is in the spool goes first
             with nullcontext(record) if read_stamp(record.headers) else self._producer.stamped(record) as stamped:
                 spooled = msgspec.msgpack.encode(_Spooled(topic.name, stamped.key, stamped.value, stamped.headers))
                 await asyncio.to_thread(self._append, spooled, asyncio.get_running_loop())
@@ -156,9 +161,9 @@ class Recorder:
         return False
 
     def _spool_from_now_on(self, reason: str) -> None:
-        if self._healthy:
+        if self.healthy:
             _LOGGER.warning("events go to the spool: %s", reason)
-        self._healthy = False
+        self._healthy.clear()
 
     async def _deliver_spooled(self) -> None:
         while True:
@@ -175,7 +180,7 @@ class Recorder:
             async with self._numbering:
                 if not self._spool.pending_bytes:
                     self._filled.clear()
-                    self._healthy = True
+                    self._healthy.set()
                     _LOGGER.info("the spool is delivered, events go to Kafka again")
 
     def _oldest(self) -> list[tuple[int, bytes]]:

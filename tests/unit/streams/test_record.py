@@ -18,8 +18,10 @@ import pytest
 from schemas.errors import RejectedError
 from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved, Sampling
 from streams.codec import encode
+from streams.config import KafkaConfig
 from streams.conversation import ConversationIndex
 from streams.record import AgentRecorder, Conversation
+from streams.record_spools import folder_name
 from streams.record_worker import Limits
 from streams.spool import Spool
 from streams.topics import ACTIONS
@@ -318,7 +320,7 @@ def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path
         assert recorder.flush(60)
         assert recorder.counts == {"spool": 100}
     assert took_s < 0.1  # 10 us each here, beside the start of a thread
-    with Spool(tmp_path / "recorder-0", 10**9) as spool:
+    with Spool(tmp_path / folder_name(KafkaConfig(bootstrap_servers=NOBODY)) / "recorder-0", 10**9) as spool:
         assert len(list(spool.replay())) == 100
 
 
@@ -338,6 +340,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 from streams.record import AgentRecorder
+from streams.record_spools import folder_name
 from streams.record_worker import Limits
 
 recorder = AgentRecorder("127.0.0.1:1", spool_folder=Path(sys.argv[1]), limits=Limits(deadline_s=0.1))
@@ -358,7 +361,7 @@ def test_what_is_told_last_is_recorded_and_a_child_records_its_own(tmp_path: Pat
     )
     kept = {}
     for name in ("recorder-0", "recorder-1"):
-        with Spool(tmp_path / name, 10**9) as spool:
+        with Spool(tmp_path / folder_name(KafkaConfig(bootstrap_servers=NOBODY)) / name, 10**9) as spool:
             kept[name] = b"".join(record for _, record in spool.replay())
     assert b"parent's last word" in kept["recorder-0"]
     assert b"child" in kept["recorder-1"]
