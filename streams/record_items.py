@@ -35,6 +35,11 @@ class Turn:
     model: str
     request: Mapping[str, Any]
 
+    @property
+    def bulk(self) -> Sequence[object]:
+        """What it holds that may be large."""
+        return (*self.messages, self.reply)
+
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The next state before it, and the action."""
         reply, asked = reply_of(self.reply), self.request.get("model")
@@ -66,6 +71,11 @@ class NextState:
     messages: tuple[object, ...]
     exit_code: int | None
 
+    @property
+    def bulk(self) -> Sequence[object]:
+        """What it holds that may be large."""
+        return self.messages
+
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The next state."""
         action, messages = _known(index, self.action_id), tuple(map(message_of, self.messages))
@@ -95,6 +105,11 @@ class Feedback:
     rating: float | None
     scale: tuple[float, float] | None
     comment: str
+
+    @property
+    def bulk(self) -> Sequence[object]:
+        """What it holds that may be large."""
+        return (self.comment,)
 
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The feedback."""

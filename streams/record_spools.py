@@ -38,7 +38,7 @@ class NoSpool(Spool):
     def open(self) -> None:
         """There is nothing to open."""
 
-    def append(self, record: bytes) -> None:  # noqa: ARG002 - nothing is kept
+    def append(self, *records: bytes) -> None:  # noqa: ARG002 - nothing is kept
         """Raises SpoolFullError."""
         raise SpoolFullError("Kafka does not answer, and there is no spool for what it does not take.")
 

@@ -1,6 +1,6 @@
 """`Worker`: what a program's recorder was told, on its way to Kafka, in a thread of its own.
 
-    put ──► queue (bounded) ──► every 50 ms: match, make events ──► streams/recorder.py ──► Kafka, or the spool
+    put ──► record_queue.py ──► every 50 ms: match, make events ──► streams/recorder.py ──► Kafka, or the spool
 
 Owns the queue, the thread with its event loop, the conversation index, producer and spool. Nothing here is raised into
 the program: what cannot be recorded is counted, and the first of its kind is logged. Unblocked by: the clock.
@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from schemas.events import ActionTaken, Event
 from streams.config import KafkaConfig
 from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
+from streams.record_queue import RecordQueue, Weighty
 from streams.record_spools import NAME, Spools
 from streams.recorder import Recorder
 from streams.topics import TOPIC_OF
@@ -32,7 +33,11 @@ from streams.topics import TOPIC_OF
 _LOGGER = logging.getLogger("nextstate.recorder")
 BATCH_S = 0.05  # what is told in this time goes to Kafka together
 AT_ONCE = 256  # items
-_QUIET = {"log_level": "2"}  # librdkafka logs each attempt to connect; a program that we only watch is told once
+_GUEST = {  # in a program that we only watch
+    "log_level": "2",  # librdkafka logs each attempt to connect; it is told once
+    "queue.buffering.max.kbytes": "65536",  # 1 GiB otherwise, while Kafka is away
+}
+_NO_ROOM = "more is told than can be recorded (see `Limits`), or the recorder is closed"
 _CLOSE_S = 5.0
 _HOUR_S = 3600.0
 
@@ -42,6 +47,7 @@ class Limits:
     """How much a recorder holds on to, and for how long."""
 
     max_queued: int = 10_000  # items; more are dropped, and counted
+    max_queued_bytes: int = 64 * 1024 * 1024  # of what they hold, roughly
     deadline_s: float = 2.0  # for Kafka to acknowledge, then the spool takes it
     spool_max_bytes: int = 256 * 1024 * 1024
     max_open_bytes: int = 64 * 1024 * 1024  # memory for conversations that may go on
@@ -49,7 +55,7 @@ class Limits:
     max_chain_age_s: float = 24 * _HOUR_S
 
 
-class Item(Protocol):
+class Item(Weighty, Protocol):
     """Something that a program said."""
 
     def events(self, index: ConversationIndex) -> Sequence[Event]:
@@ -65,6 +71,7 @@ class _Flush:
 
     reached: threading.Event = field(default_factory=threading.Event)
     is_safe: bool = False
+    bulk: Sequence[object] = ()
 
     def events(self, _: ConversationIndex) -> Sequence[Event]:
         self.is_safe = True
@@ -76,7 +83,7 @@ class Worker:
     """Records items in the background. Safe for several threads. Args: folder: for all spools."""
 
     def __init__(self, kafka: KafkaConfig, folder: Path, limits: Limits) -> None:
-        self._kafka = kafka.model_copy(update={"client": {**_QUIET, **kafka.client}})
+        self._kafka = kafka.model_copy(update={"client": {**_GUEST, **kafka.client}})
         self._folder = folder
         self._limits = limits
         self.counts: Counter[str] = Counter()  # kafka, spool: events; dropped, failed: items
@@ -85,7 +92,7 @@ class Worker:
         _LIVE.add(self)
 
     def _begin(self) -> None:
-        self._queue: deque[Item] = deque()
+        self._queue: RecordQueue[Item] = RecordQueue(self._limits.max_queued, self._limits.max_queued_bytes)
         self._starting = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,17 +101,15 @@ class Worker:
         """Take an item, or count that it is dropped: the one thing that a program's own thread does."""
         if self._thread is None:
             self._start()
-        if self._closed or len(self._queue) >= self._limits.max_queued:
-            self.trouble("dropped", f"more than {self._limits.max_queued} wait, or the recorder is closed")
-        else:
-            self._queue.append(item)
+        if self._closed or not self._queue.put(item):
+            self.trouble("dropped", _NO_ROOM)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put is safe; False: it is not yet."""
         if self._thread is None or not self._thread.is_alive():
             return not self._queue
         marker = _Flush()
-        self._queue.append(marker)
+        self._queue.insert(marker)
         marker.reached.wait(timeout_s)
         return marker.is_safe
 
@@ -148,7 +153,7 @@ class Worker:
             self._closed = True
             self.trouble("dropped", f"{error} Nothing is recorded from now on.")
         finally:
-            for item in self._queue:
+            for item in self._queue.rest():
                 if isinstance(item, _Flush):
                     item.reached.set()
 
@@ -164,18 +169,29 @@ class Worker:
             deadline_s=self._limits.deadline_s,
         )
         recorder = await spools.take()
-        left = asyncio.create_task(spools.deliver_left(recorder))
+        beside = [asyncio.create_task(spools.deliver_left(recorder)), asyncio.create_task(self._keep_weighing())]
         try:
             while self._queue or not self._stop.is_set():
-                items = [self._queue.popleft() for _ in range(min(len(self._queue), AT_ONCE))]
+                self._weigh()
+                items = self._queue.take(AT_ONCE)
                 if not items:
                     await asyncio.sleep(BATCH_S)
                 await self._record(items, index, recorder)
         finally:
-            left.cancel()
-            await asyncio.wait({left})
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
             await recorder.close()
             await producer.close(_CLOSE_S if recorder.healthy else 0.0)  # while it is not, the spool has all of it
+
+    def _weigh(self) -> None:
+        for _ in range(self._queue.weigh()):
+            self.trouble("dropped", _NO_ROOM)
+
+    async def _keep_weighing(self) -> None:
+        while True:  # also while the other task waits for Kafka
+            self._weigh()
+            await asyncio.sleep(BATCH_S)
 
     async def _record(self, items: Sequence[Item], index: ConversationIndex, recorder: Recorder) -> None:
         """Make items safe, in their order."""

@@ -17,6 +17,7 @@ class SwitchedKafka(EventProducer):
         self.up = True
         self.refusal: NextstateError | None = None
         self.delivered: list[str] = []
+        self.stamps: list[int] = []  # of what is delivered
         self.unwanted: set[str] = set()
         self._waiting: list[tuple[asyncio.Future[Placed], Encoded]] = []
 
@@ -35,6 +36,7 @@ class SwitchedKafka(EventProducer):
         self.up = True
         for sent, encoded in self._waiting:
             self.delivered.append(decode(encoded.headers, encoded.value).id)
+            self.stamps.append(int(dict(encoded.headers).get("ns_seq", b"-1")))
             if not sent.done():
                 sent.set_result(Placed(topic="actions", partition=0, offset=len(self.delivered)))
         self._waiting.clear()

@@ -311,6 +311,17 @@ def test_a_full_queue_drops_and_never_waits(recorder: AgentRecorder, monkeypatch
     assert recorder.counts == {"dropped": 2}
 
 
+def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    limits = Limits(max_queued_bytes=1_000_000, deadline_s=1.0)
+    with AgentRecorder(NOBODY, spool_folder=tmp_path, limits=limits) as recorder:
+        for _ in range(10):  # the first waits for Kafka, and all others for the first
+            recorder.record([{"role": "user", "content": "x" * 300_000}], "hi")
+            time.sleep(0.1)
+        assert recorder.flush(10)
+        assert recorder.counts["dropped"] > 0
+        assert recorder.counts["dropped"] + recorder.counts["spool"] == 10
+
+
 def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path) -> None:
     with AgentRecorder(NOBODY, spool_folder=tmp_path, limits=Limits(deadline_s=0.1)) as recorder:
         start = time.perf_counter()
