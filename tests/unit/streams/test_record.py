@@ -300,8 +300,8 @@ def test_whatever_a_program_gives_it_goes_on_and_hears_of_it_once(
         for do in odd:
             do()
             assert recorder.flush()
-    assert recorder.counts == {"failed": len(odd)}
-    assert len(caplog.records) == 1
+    assert recorder.counts == {"failed": len(odd), "unread": 1}, "unread: to whom the answer `nobody` was given"
+    assert len(caplog.records) == 2
 
 
 def test_a_full_queue_drops_and_never_waits(recorder: AgentRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,6 +333,14 @@ def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path
     assert took_s < 0.1  # 10 us each here, beside the start of a thread
     with Spool(tmp_path / folder_name(KafkaConfig(bootstrap_servers=NOBODY)) / "recorder-0", 10**9) as spool:
         assert len(list(spool.replay())) == 100
+
+
+def test_what_cannot_be_read_back_is_recorded_before_the_program_ends(tmp_path: Path) -> None:
+    recorder = AgentRecorder(NOBODY, spool_folder=tmp_path, limits=Limits(deadline_s=0.1))
+    with recorder.conversation("ticket-7"):
+        recorder.record([HELLO, HI, LOUDER], "HI")
+    recorder.close()
+    assert recorder.counts == {"spool": 1, "unread": 1, "unmatched": 1}
 
 
 def test_a_program_without_a_home_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
