@@ -141,7 +141,8 @@ class AgentRecorder:
 
         Args:    messages: all that the model read, in OpenAI's form; reply: text, a message or a chat completion;
                  model: who gave it, where the reply does not say; own_id: the program's own name of it: the same again
-                 counts once; turn_type: "side" turns do not train; request: what else was asked for (`tools`, `temperature` ...).
+                 counts once, also in another process and after a restart, as far back as can be read; turn_type:
+                 "side" turns do not train; request: what else was asked for (`tools`, `temperature` ...).
         Returns: the action's id, for `feedback` and `next_state`.
         """
         policy, tenant = self._whose
@@ -168,6 +169,7 @@ class AgentRecorder:
                 reply=reply,
                 model=model,
                 request=request or {},
+                has_own_id=own_id is not None,
             )
         )
         return action_id

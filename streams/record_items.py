@@ -36,6 +36,7 @@ class Turn:
     reply: object
     model: str
     request: Mapping[str, Any]
+    has_own_id: bool
     _observed: ObservedTurn | None = field(default=None, init=False)
 
     @property
@@ -45,7 +46,7 @@ class Turn:
 
     def missing(self, index: ConversationIndex) -> Missing | None:
         """What must be read back before it is matched."""
-        return missing_for(self.observed(), index)
+        return missing_for(self.observed(), index, may_be_known=self.has_own_id)
 
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The next state before it, and the action."""

@@ -40,13 +40,15 @@ class Missing:
     action_id: str = ""
 
 
-def missing_for(turn: ObservedTurn, index: ConversationIndex) -> Missing | None:
+def missing_for(turn: ObservedTurn, index: ConversationIndex, *, may_be_known: bool) -> Missing | None:
     """What must be read back before a turn is matched; None: nothing, or nobody knows where it would be.
 
     An action of its session that said the same as the last reply and read as many messages is surely the one that it
-    follows; another one may only be like it.
+    follows; another one may only be like it. Args: may_be_known: somebody may have told the very same turn.
     """
     session = "" if turn.session_id is None else session_conversation(turn.tenant, turn.session_id)
+    if may_be_known and index.get(turn.action_id) is None:
+        return Missing(conversation_id=session, action_id=turn.action_id)
     visible = [message for message in turn.messages if message.role not in UNMATCHED_ROLES]
     read = next((place for place in reversed(range(len(visible))) if visible[place].role == "assistant"), None)
     if not session or read is None:

@@ -164,6 +164,14 @@ async def test_of_a_session_the_last_answer_is_meant_whoever_gave_it(one: Proces
     assert thumb.action_id == last
 
 
+async def test_an_own_id_counts_once_in_all_processes(one: Process, other: Process) -> None:
+    for session_id in ("ticket-7", None):
+        told(one, session_id, [HELLO], "hi", own_id=f"run-1/{session_id}")
+        assert len(await one.work()) == 1
+        told(other, session_id, [HELLO], "hi", own_id=f"run-1/{session_id}")
+        assert await other.work() == []
+
+
 async def test_a_process_that_knows_its_conversations_reads_nothing_back(one: Process) -> None:
     told(one, "ticket-7", [HELLO], "hi")
     told(one, "ticket-7", [HELLO, HI, LOUDER], "HI")
