@@ -35,7 +35,7 @@ _GUEST = {  # in a program that we only watch
     "queue.buffering.max.kbytes": "65536",  # 1 GiB otherwise, while Kafka is away
 }
 _UNMATCHED = (
-    "it answers what nobody is known to have answered: what was said of that is lost. Where several processes answer "
+    "it follows an answer that is not known here, and what was said of that is lost. Where several processes answer "
     "one conversation, or one after a restart, name it by `recorder.conversation`"
 )
 
