@@ -89,8 +89,8 @@ async def follow(
         starts = {place: begin if from_beginning else end for place, (begin, end) in ranges.items()}
         consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
         while True:
-            for message in await loop.run_in_executor(executor, _chunk, consumer):
-                if _is_record(message):
+            for message in await loop.run_in_executor(executor, arrived, consumer):
+                if is_record(message):
                     yield recorded(config, message)
     finally:
         executor.submit(consumer.close)  # after the poll that may be under way: one thread, in order
@@ -124,7 +124,7 @@ class GroupConsumer:
         Raises:  FatalError: a topic is missing, or another process uses this instance name.
         """
         message = self.raw.poll(timeout_s)
-        return recorded(self._config, message) if message is not None and _is_record(message) else None
+        return recorded(self._config, message) if message is not None and is_record(message) else None
 
     def num_left(self) -> int:
         """How many offsets lie between what the group has committed and the end; 0: it has done all there is.
@@ -172,16 +172,16 @@ def _read(config: KafkaConfig, left: dict[Place, tuple[int, int]]) -> Iterator[R
         consumer.assign([TopicPartition(*place, begin) for place, (begin, _) in left.items()])
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while left:
-            for message in _chunk(consumer):
+            for message in arrived(consumer):
                 place = (message.topic(), message.partition())
-                is_record = _is_record(message)
+                holds_record = is_record(message)
                 if place not in left:
                     continue
                 deadline = time.monotonic() + ANSWER_TIMEOUT_S
                 end = left[place][1]
-                if not is_record or message.offset() >= end - 1:
+                if not holds_record or message.offset() >= end - 1:
                     del left[place]
-                if is_record and message.offset() < end:
+                if holds_record and message.offset() < end:
                     yield recorded(config, message)
             if time.monotonic() > deadline:
                 raise BrokerUnavailableError(
@@ -238,13 +238,13 @@ def offsets_at(admin: Any, places: Sequence[Place], spec: Any, timeout_s: float 
             time.sleep(_POLL_S)  # a partition is moving to another leader
 
 
-def _chunk(consumer: Any) -> list[Any]:
+def arrived(consumer: Any) -> list[Any]:
     """What has arrived: at most `_POLL_S` of waiting for the first message, none for more."""
     first = consumer.poll(_POLL_S)
     return [] if first is None else [first, *consumer.consume(_CHUNK_RECORDS, 0)]
 
 
-def _is_record(message: Any) -> bool:
+def is_record(message: Any) -> bool:
     """False for the end of a partition and for errors that pass.
 
     Raises:  FatalError: errors that do not pass.

@@ -5,8 +5,9 @@ conversation index finds the action that it follows. Pure but for the index: con
 
 * The words are all that is known. The action has no tokens of ours, and nobody's log-probs; the processors make the
   policy's tokens when it becomes a sample (`schemas.origin.lacks_tokens`).
-* Ids are digests of the caller's own, so that the same turn told again is the same events. An index that has the turn
-  says nothing of it again: one that another process has told, or this one before a restart, once it is restored.
+* Ids are digests of the caller's own. An index that has the turn says nothing of it again: also one that another
+  process has told, or this one before a restart, once it is restored or read back. An index that lacks it makes the
+  same events if it has what came before and the caller gives the same time; else they differ under one id.
 * A caller that could not make the events safe lets the index `forget` the action; then it can be told again.
 * Turns are told in their order. One that comes before the turn it follows opens a conversation of its own.
 """

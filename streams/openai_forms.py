@@ -1,7 +1,9 @@
 """`message_of` and `reply_of`: what a program has in hand of OpenAI's client, as our words.
 
 Programs hold messages as dicts or as the client's objects (pydantic models), and a reply as text, a message, or a whole
-chat completion. Consumes any of them, produces normalised messages; knows nothing of events.
+chat completion. Consumes any of them, produces normalised messages; knows nothing of events. What is none of these is
+refused by its name: to guess would record an empty answer, or words without the calls that they came with. Of
+Anthropic's form what is written alike is read, texts and all that surrounds them; its tool calls and results are not.
 """
 
 from collections.abc import Mapping
@@ -9,17 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import RejectedError
-from schemas.events import FinishReason, Message, Sampling
-from schemas.messages import canonical_json, normalise_message
+from schemas.events import FinishReason, Message
+from schemas.messages import canonical_json, normalise_message, says_something
+from streams.sampling import finish_reason_of
 
-_FINISH_REASONS: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "error",  # the filter's words are not the model's
-}
-_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
+_LISTS = ("content", "tool_calls")
+_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")  # parts that no client sends back as they were
+_GIVE = "give OpenAI's chat form: content, and tool_calls or messages of role tool."
+_CALLS = ("tool_use", "tool_result", "server_tool_use", "function_call", "function_call_output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,36 +35,32 @@ def message_of(raw: object) -> Message:
 
     Raises:  RejectedError: it is neither, or one of an impossible kind.
     """
-    return normalise_message(_as_dict(raw))
+    return _normalised(_as_dict(raw))
 
 
 def reply_of(raw: object) -> Reply:
     """An answer: text, a message, or a chat completion, of which the first choice counts.
 
-    Raises:  RejectedError: it is none of these.
+    Raises:  RejectedError: it is none of these, or says nothing.
     """
-    if isinstance(raw, str):
-        return _reply({"content": raw}, None)
-    given = _as_dict(raw)
-    if "choices" not in given:
-        return _reply(given, None)
-    match given["choices"]:
-        case [{"message": dict() as message, **choice}, *_]:
-            model = given.get("model")
-            return _reply(message, choice.get("finish_reason"), model if isinstance(model, str) else "")
-        case _:
+    given = {"content": raw} if isinstance(raw, str) else _as_dict(raw)
+    match given:
+        case {"choices": [{"message": dict() as said, **choice}, *_]}:
+            return _reply(said, choice.get("finish_reason"), given.get("model"))
+        case {"choices": _}:
             raise RejectedError(
                 "A chat completion must hold a choice with a message; record a stream when it has ended."
             )
-
-
-def sampling_of(request: Mapping[str, Any]) -> Sampling:
-    """How a request asked for its answer to be drawn, as far as it says so in numbers."""
-    numbers: dict[str, Any] = {
-        name: float(request[name]) for name in _NUMBERS if isinstance(request.get(name), int | float)
-    }
-    limits = (request.get("max_completion_tokens"), request.get("max_tokens"))
-    return Sampling(**numbers, max_tokens=next((limit for limit in limits if isinstance(limit, int)), None))
+        case {"content": _} | {"tool_calls": _}:
+            return _reply(given, given.get("stop_reason"), given.get("model"))
+        case {"output": _}:
+            raise RejectedError(f"A reply in the form of OpenAI's Responses is not read; {_GIVE}")
+        case _:
+            names = ", ".join(sorted(map(str, given)))[:100]
+            message = (
+                f"A reply must hold content, tool_calls or choices, and this one holds {names or 'nothing'}; {_GIVE}"
+            )
+            raise RejectedError(message)
 
 
 def tools_of(request: Mapping[str, Any]) -> str:
@@ -74,14 +69,30 @@ def tools_of(request: Mapping[str, Any]) -> str:
     return canonical_json(tools) if isinstance(tools, list) else "[]"
 
 
-def _reply(message: dict[str, Any], finish_reason: object, model: str = "") -> Reply:
-    said = normalise_message({"role": "assistant", **message})
+def _reply(message: dict[str, Any], finish_reason: object, model: object) -> Reply:
+    said = _normalised({"role": "assistant", **message})
     if said.role != "assistant":
         reason = f"A reply is an assistant's message, and this is of role {said.role!r}."
         raise RejectedError(reason)
-    by_words: FinishReason = "tool_calls" if said.tool_calls else "stop"
-    known = _FINISH_REASONS.get(finish_reason, by_words) if isinstance(finish_reason, str) else by_words
-    return Reply(message=said, finish_reason=known, model=model)
+    if not says_something(said):
+        raise RejectedError("The reply holds no word and no tool call.")
+    return Reply(
+        message=said,
+        finish_reason=finish_reason_of(finish_reason, said),
+        model=model if isinstance(model, str) else "",
+    )
+
+
+def _normalised(given: dict[str, Any]) -> Message:
+    """Programs also put the client's objects into dicts of their own."""
+    lists = {name: [*map(_as_dict, given[name])] for name in _LISTS if isinstance(given.get(name), list)}
+    for part in lists.get("content", ()):
+        if part.get("type") in _CALLS:
+            message = f"A message with a part {part['type']!r} is not read; {_GIVE}"
+            raise RejectedError(message)
+    if "content" in lists:
+        lists["content"] = [part for part in lists["content"] if part.get("type") not in _THOUGHTS]
+    return normalise_message({**given, **lists})
 
 
 def _as_dict(raw: object) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
@@ -26,7 +26,7 @@ from schemas.events import Thumb, TurnType
 from schemas.identity import new_id
 from streams.config import KafkaConfig
 from streams.observed import observed_id
-from streams.record_items import Feedback, NextState, Turn
+from streams.record_items import Answer, Feedback, NextState, Turn
 from streams.record_worker import Limits, Worker
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,16 +45,17 @@ class Conversation:
         self.subject = subject
         self.last_action_id: str | None = None
         self._recorder = recorder
-        self._tokens: list[Token[Conversation | None]] = []
 
     def __enter__(self) -> Self:
-        self._tokens.append(_CURRENT.set(self))
+        _ENTERED.set((*_ENTERED.get(), self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _CURRENT.reset(self._tokens.pop())
+        entered = _ENTERED.get()  # of a generator that another context closes: without this one
+        inside = next((place for place in reversed(range(len(entered))) if entered[place] is self), len(entered))
+        _ENTERED.set(entered[:inside] + entered[inside + 1 :])
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -65,15 +66,16 @@ class Conversation:
         self.__exit__(kind, error, traceback)
 
     def feedback(self, **said: Any) -> None:
-        """What somebody says of the last answer; as `AgentRecorder.feedback`."""
-        self._recorder.feedback(self.last_action_id or "", **said)
+        """What somebody says of the last answer, told by whichever process; as `AgentRecorder.feedback`."""
+        self._recorder.feedback(self.last_action_id or "", session_id=self.session_id, **said)
 
     def next_state(self, *messages: object, exit_code: int | None = None) -> None:
-        """What followed the last answer; as `AgentRecorder.next_state`."""
-        self._recorder.next_state(self.last_action_id or "", *messages, exit_code=exit_code)
+        """What followed the last answer, told by whichever process; as `AgentRecorder.next_state`."""
+        last = self.last_action_id or ""
+        self._recorder.next_state(last, *messages, exit_code=exit_code, session_id=self.session_id)
 
 
-_CURRENT: ContextVar[Conversation | None] = ContextVar("nextstate_conversation", default=None)
+_ENTERED: ContextVar[tuple[Conversation, ...]] = ContextVar("nextstate_conversations", default=())  # innermost last
 
 
 class AgentRecorder:
@@ -97,7 +99,7 @@ class AgentRecorder:
         config = KafkaConfig(bootstrap_servers=kafka) if isinstance(kafka, str) else kafka
         self._whose = (policy, tenant)
         self._subject = subject
-        self._worker = Worker(config, spool_folder.expanduser(), limits or Limits())
+        self._worker = Worker(config, spool_folder, limits or Limits())
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +119,12 @@ class AgentRecorder:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Events that are safe (`kafka`, `spool`), and calls that came to nothing (`dropped`, `failed`)."""
+        """Events that are safe (`kafka`, `spool`), and what went wrong.
+
+        Calls that came to nothing: there was no room (`dropped`), or it could not be said (`failed`). Turns that were
+        recorded by themselves (`unmatched`): they answer what is not known here. How often Kafka could not be asked for
+        what other processes have recorded (`unread`).
+        """
         return dict(self._worker.counts)
 
     def record(
@@ -134,20 +141,20 @@ class AgentRecorder:
 
         Args:    messages: all that the model read, in OpenAI's form; reply: text, a message or a chat completion;
                  model: who gave it, where the reply does not say; own_id: the program's own name of it: the same again
-                 counts once; turn_type: "side" turns do not train; request: what else was asked for (`tools`,
-                 `temperature` ...).
+                 counts once, also in another process and after a restart, as far back as can be read; turn_type:
+                 "side" turns do not train; request: what else was asked for (`tools`, `temperature` ...).
         Returns: the action's id, for `feedback` and `next_state`.
         """
         policy, tenant = self._whose
-        action_id = new_id() if own_id is None else observed_id(tenant, own_id)
-        talk = _CURRENT.get()
         try:
+            action_id = new_id() if own_id is None else observed_id(tenant, own_id)
             read = tuple(messages)
         except Exception as error:  # whatever a program gives, it goes on
-            self._worker.trouble("failed", f"messages must be a list: {error}")
-            return action_id
+            self._worker.trouble("failed", f"messages must be a list, and own_id a text: {error}")
+            return new_id()
         session_id = subject = None
-        if talk is not None:
+        if entered := _ENTERED.get():
+            talk = entered[-1]
             session_id, subject, talk.last_action_id = talk.session_id, talk.subject, action_id
         self._worker.put(
             Turn(
@@ -162,6 +169,7 @@ class AgentRecorder:
                 reply=reply,
                 model=model,
                 request=request or {},
+                has_own_id=own_id is not None,
             )
         )
         return action_id
@@ -192,13 +200,19 @@ class AgentRecorder:
         rating: float | None = None,
         scale: tuple[float, float] | None = None,
         comment: str = "",
+        session_id: str | None = None,
     ) -> None:
-        """What somebody says of an answer outright. Args: scale: the worst and the best rating that could be given."""
+        """What somebody says of an answer outright.
+
+        Args:    action_id: "": the last answer of the session; scale: the worst and the best rating that could be
+                 given; session_id: of the conversation that the answer is in; quicker to find, if another process
+                 recorded it.
+        """
         self._worker.put(
             Feedback(
                 id=new_id(),
                 time_ms=now_ms(),
-                action_id=action_id,
+                answer=self._answer(action_id, session_id),
                 thumb=thumb,
                 rating=rating,
                 scale=scale,
@@ -206,10 +220,16 @@ class AgentRecorder:
             )
         )
 
-    def next_state(self, action_id: str, *messages: object, exit_code: int | None = None) -> None:
-        """What followed an answer, where no later request will say it; without a word or code: that it has ended."""
+    def next_state(
+        self, action_id: str, *messages: object, exit_code: int | None = None, session_id: str | None = None
+    ) -> None:
+        """What followed an answer, where no later request will say it; without a word or code: that it has ended.
+
+        Args:    action_id, session_id: as for `feedback`.
+        """
+        answer = self._answer(action_id, session_id)
         self._worker.put(
-            NextState(id=new_id(), time_ms=now_ms(), action_id=action_id, messages=messages, exit_code=exit_code)
+            NextState(id=new_id(), time_ms=now_ms(), answer=answer, messages=messages, exit_code=exit_code)
         )
 
     def conversation(self, session_id: str | None = None, *, subject: str = "") -> Conversation:
@@ -223,6 +243,9 @@ class AgentRecorder:
     def close(self, timeout_s: float = _FLUSH_S) -> None:
         """Make safe what was told, up to `timeout_s`, and end. Blocking."""
         self._worker.close(timeout_s)
+
+    def _answer(self, action_id: str, session_id: str | None) -> Answer:
+        return Answer(tenant=self._whose[1], action_id=action_id, session_id=session_id)
 
     def _observed(self, function: F, *, model: str, turn_type: TurnType) -> F:
         place = _place_of_messages(function)
@@ -256,7 +279,10 @@ class AgentRecorder:
 
 def _place_of_messages(function: Callable[..., Any]) -> int:
     """Where a function takes its messages, among positional arguments."""
-    names = list(inspect.signature(function).parameters)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # many a function that is written in C tells none
+        names = []
     return names.index("messages") if "messages" in names else int(names[:1] == ["self"])
 
 

@@ -1,13 +1,11 @@
 """`Worker`: what a program's recorder was told, on its way to Kafka, in a thread of its own.
 
-    put ──► queue (bounded) ──► every 50 ms: match, make events ──► streams/recorder.py ──► Kafka, or the spool
+    put ──► record_queue.py ──► every 50 ms: record_writer.py ──► Kafka, or the spool
 
-Owns the queue, the thread with its event loop, the conversation index, producer and spool. Nothing here is raised into
-the program: what cannot be recorded is counted, and the first of its kind is logged. Unblocked by: the clock.
+Owns the queue, the thread and its event loop. Nothing here is raised into the program: what cannot be recorded is
+counted, and the first of its kind is logged. Unblocked by: the clock.
 
-The thread begins with the first item, also in a forked child, whose parent's thread it does not have. A spool has one
-process at a time, so each takes the first that is free; what a dead process left in one is delivered by the next to
-take it.
+The thread begins with the first item, also in a forked child, whose parent's thread it does not have.
 """
 
 import asyncio
@@ -15,53 +13,28 @@ import logging
 import os
 import threading
 import weakref
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from schemas.clock import now_ms
-from schemas.errors import FatalError
-from schemas.events import ActionTaken, Event
 from streams.config import KafkaConfig
-from streams.conversation import ConversationIndex
-from streams.producer import EventProducer
-from streams.recorder import Recorder
-from streams.spool import Spool, SpoolTakenError
-from streams.topics import TOPIC_OF
+from streams.record_queue import RecordQueue
+from streams.record_writer import CLOSE_S, Item, Kind, Limits, RecordWriter
+
+__all__ = ["Limits", "Worker"]
 
 _LOGGER = logging.getLogger("nextstate.recorder")
-INSTANCE = "recorder"
 BATCH_S = 0.05  # what is told in this time goes to Kafka together
 AT_ONCE = 256  # items
-MAX_SPOOLS = 64  # processes of one program at a time
-_QUIET = {"log_level": "2"}  # librdkafka logs each attempt to connect; a program that we only watch is told once
-_CLOSE_S = 5.0
-_HOUR_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much a recorder holds on to, and for how long."""
-
-    max_queued: int = 10_000  # items; more are dropped, and counted
-    deadline_s: float = 2.0  # for Kafka to acknowledge, then the spool takes it
-    spool_max_bytes: int = 256 * 1024 * 1024
-    max_open_bytes: int = 64 * 1024 * 1024  # memory for conversations that may go on
-    max_open_age_s: float = 7 * 24 * _HOUR_S
-    max_chain_age_s: float = 24 * _HOUR_S
-
-
-class Item(Protocol):
-    """Something that a program said."""
-
-    def events(self, index: ConversationIndex) -> Sequence[Event]:
-        """What it is in the log.
-
-        Raises:  RejectedError: it cannot be said.
-        """
+_MEANS: Mapping[Kind, str] = {
+    "dropped": "a turn is not recorded",
+    "failed": "a turn is not recorded",
+    "unmatched": "a turn is recorded by itself",
+    "unread": "what other processes have recorded is not known",
+}
+_NO_ROOM = "more is told than can be recorded (see `Limits`), or the recorder is closed"
 
 
 @dataclass(slots=True)
@@ -70,27 +43,27 @@ class _Flush:
 
     reached: threading.Event = field(default_factory=threading.Event)
     is_safe: bool = False
+    bulk: tuple[object, ...] = ()
 
-    def events(self, _: ConversationIndex) -> Sequence[Event]:
+    def reach(self) -> None:
         self.is_safe = True
         self.reached.set()
-        return ()
 
 
 class Worker:
-    """Records items in the background. Safe for several threads. Args: folder: for spools."""
+    """Records items in the background. Safe for several threads. Args: folder: for all spools."""
 
     def __init__(self, kafka: KafkaConfig, folder: Path, limits: Limits) -> None:
-        self._kafka = kafka.model_copy(update={"client": {**_QUIET, **kafka.client}})
+        self._kafka = kafka
         self._folder = folder
         self._limits = limits
-        self.counts: Counter[str] = Counter()  # kafka, spool: events; dropped, failed: items
+        self.counts: Counter[str] = Counter()  # kafka, spool: events; the others: `Kind`
         self._closed = False
         self._begin()
         _LIVE.add(self)
 
     def _begin(self) -> None:
-        self._queue: deque[Item] = deque()
+        self._queue: RecordQueue[Item | _Flush] = RecordQueue(self._limits.max_queued, self._limits.max_queued_bytes)
         self._starting = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -99,21 +72,19 @@ class Worker:
         """Take an item, or count that it is dropped: the one thing that a program's own thread does."""
         if self._thread is None:
             self._start()
-        if self._closed or len(self._queue) >= self._limits.max_queued:
-            self.trouble("dropped", f"more than {self._limits.max_queued} wait, or the recorder is closed")
-        else:
-            self._queue.append(item)
+        if self._closed or not self._queue.put(item):
+            self.trouble("dropped", _NO_ROOM)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put is safe; False: it is not yet."""
         if self._thread is None or not self._thread.is_alive():
             return not self._queue
         marker = _Flush()
-        self._queue.append(marker)
+        self._queue.insert(marker)
         marker.reached.wait(timeout_s)
         return marker.is_safe
 
-    def close(self, timeout_s: float = _CLOSE_S) -> None:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
         """Record what is left, as far as the time goes, and end the thread."""
         self._closed = True
         self._stop.set()
@@ -123,11 +94,11 @@ class Worker:
             _LOGGER.warning("closing with %d items that are not recorded", len(self._queue))
         _LIVE.discard(self)
 
-    def trouble(self, kind: str, reason: object) -> None:
+    def trouble(self, kind: Kind, reason: object) -> None:
         """Count something that went wrong; the first of a kind is logged."""
         self.counts[kind] += 1
         if self.counts[kind] == 1:
-            _LOGGER.warning("a turn is not recorded: %s (more of this kind are only counted)", reason)
+            _LOGGER.warning("%s: %s (more of this kind are only counted)", _MEANS[kind], reason)
 
     def after_fork(self) -> None:
         """Begin anew in a child: the parent records what was in the queue."""
@@ -153,61 +124,41 @@ class Worker:
             self._closed = True
             self.trouble("dropped", f"{error} Nothing is recorded from now on.")
         finally:
-            for item in self._queue:
+            for item in self._queue.rest():
                 if isinstance(item, _Flush):
                     item.reached.set()
 
     async def _work(self) -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "nextstate-recorder"))
-        index = ConversationIndex.of(self._limits, now_ms)
-        producer = EventProducer(self._kafka, f"{INSTANCE}-{os.getpid()}")
-        recorder = await self._opened(producer)
-        try:
+        async with RecordWriter(self._kafka, self._folder, self._limits, self.trouble) as writer:
+            weighing = asyncio.create_task(self._keep_weighing())
             while self._queue or not self._stop.is_set():
-                items = [self._queue.popleft() for _ in range(min(len(self._queue), AT_ONCE))]
+                self._weigh()
+                items = self._queue.take(AT_ONCE)
                 if not items:
                     await asyncio.sleep(BATCH_S)
-                await self._record(items, index, recorder)
-        finally:
-            await recorder.close()
-            await producer.close(_CLOSE_S if recorder.healthy else 0.0)  # while it is not, the spool has all of it
+                await self._write(items, writer)
+            weighing.cancel()
 
-    async def _opened(self, producer: EventProducer) -> Recorder:
-        for number in range(MAX_SPOOLS):
-            spool = Spool(self._folder / f"{INSTANCE}-{number}", self._limits.spool_max_bytes)
-            recorder = Recorder(producer, spool, self._limits.deadline_s)
-            try:
-                await recorder.start()
-            except SpoolTakenError:
-                continue
-            return recorder
-        message = f"{MAX_SPOOLS} processes write spools in {self._folder}; give this program a folder of its own."
-        raise FatalError(message)
+    def _weigh(self) -> None:
+        for _ in range(self._queue.weigh()):
+            self.trouble("dropped", _NO_ROOM)
 
-    async def _record(self, items: Sequence[Item], index: ConversationIndex, recorder: Recorder) -> None:
-        """Make items safe, in their order."""
-        sent: list[Event] = []
+    async def _keep_weighing(self) -> None:
+        while True:  # also while the other task waits for Kafka
+            self._weigh()
+            await asyncio.sleep(BATCH_S)
+
+    async def _write(self, items: Sequence[Item | _Flush], writer: RecordWriter) -> None:
+        told: list[Item] = []
         for item in items:
             if isinstance(item, _Flush):
-                await self._send(sent, index, recorder)
-                sent.clear()
-            try:
-                sent += item.events(index)
-            except Exception as error:  # anything may be in what a program holds
-                self.trouble("failed", error)
-        await self._send(sent, index, recorder)
-
-    async def _send(self, events: Sequence[Event], index: ConversationIndex, recorder: Recorder) -> None:
-        places = await asyncio.gather(
-            *(recorder.record(TOPIC_OF[type(event)], event) for event in events), return_exceptions=True
-        )
-        for event, place in zip(events, places, strict=True):
-            if isinstance(place, BaseException):
-                self.trouble("failed", place)
-                if isinstance(event, ActionTaken):
-                    index.forget(event.id)
+                self.counts.update(await writer.write(told))
+                told.clear()
+                item.reach()
             else:
-                self.counts[place] += 1
+                told.append(item)
+        self.counts.update(await writer.write(told))
 
 
 _LIVE: "weakref.WeakSet[Worker]" = weakref.WeakSet()

@@ -10,13 +10,15 @@ the spool takes it, so that one that nobody took leaves no gap.
 
 import asyncio
 import logging
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
 import msgspec
 
-from schemas.errors import FatalError, NextstateError, RejectedError, RetryableError
+from schemas.errors import FatalError, NextstateError, RejectedError, RetryableError, SpoolFullError
 from schemas.events import Event
 from streams.client import RestartNeededError
 from streams.codec import Encoded, decode
@@ -40,6 +42,24 @@ class _Spooled(msgspec.Struct, array_like=True, frozen=True):
     headers: list[tuple[str, bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A record on its way into the spool; `kept` is done when it is there, or cannot be."""
+
+    topic: Topic
+    record: Encoded
+    kept: "asyncio.Future[None]"
+
+    def settle(self, refused: Exception | None) -> None:
+        """Tell who waits, if it has not been told, nor gone."""
+        if self.kept.done():
+            return
+        if refused is None:
+            self.kept.set_result(None)
+        else:
+            self.kept.set_exception(refused)
+
+
 class Recorder:
     """Records events through one producer and one spool, whose file it opens in `start` and closes in `close`."""
 
@@ -47,15 +67,18 @@ class Recorder:
         self._producer = producer
         self._spool = spool
         self._deadline_s = deadline_s
-        self._healthy = True
+        self._healthy = asyncio.Event()
+        self._healthy.set()
         self._filled = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
-        self._numbering = asyncio.Lock()  # from an event's number to its place in the spool: no other takes one
+        self._waiting: list[_Waiting] = []
+        self._keeping: asyncio.Task[None] | None = None
+        self._numbering = asyncio.Lock()  # from numbers to their places in the spool: no other takes one
 
     @property
     def healthy(self) -> bool:
         """Whether events go straight to Kafka."""
-        return self._healthy
+        return self._healthy.is_set()
 
     @property
     def spooled_bytes(self) -> int:
@@ -87,6 +110,8 @@ class Recorder:
         if self._drain is not None:
             self._drain.cancel()
             await asyncio.wait({self._drain})
+        if self._keeping is not None:  # for callers that have left
+            await asyncio.wait({self._keeping})
         await asyncio.to_thread(self._spool.close)
 
     async def until_failed(self) -> None:
@@ -96,6 +121,10 @@ class Recorder:
         """
         if self._drain is not None:
             await asyncio.shield(self._drain)
+
+    async def until_healthy(self) -> None:
+        """Wait until the spool is delivered, and events go straight to Kafka."""
+        await self._healthy.wait()
 
     def pending(self) -> list[Event]:
         """The events in the spool, oldest first; some may be delivered meanwhile. Blocking."""
@@ -114,7 +143,7 @@ class Recorder:
         Raises:  RejectedError: it cannot be encoded; SpoolFullError: Kafka is away and the spool full: it is not safe.
         """
         record = self._producer.prepare(topic, event)
-        if self._healthy:
+        if self.healthy:
             try:
                 with self._producer.stamped(record) as stamped:
                     sent = self._producer.send_nowait(topic, stamped)
@@ -130,15 +159,43 @@ class Recorder:
         return "spool"
 
     async def _keep(self, topic: Topic, record: Encoded) -> None:
-        async with self._numbering:
-            self._healthy = False  # what is in the spool goes first
-            with nullcontext(record) if read_stamp(record.headers) else self._producer.stamped(record) as stamped:
-                spooled = msgspec.msgpack.encode(_Spooled(topic.name, stamped.key, stamped.value, stamped.headers))
-                await asyncio.to_thread(self._append, spooled, asyncio.get_running_loop())
+        """Into the spool, together with all others that wait for it: an fsync for each would take its time from all."""
+        waiting = _Waiting(topic, record, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep_waiting(), name="fill-spool")
+        await waiting.kept
 
-    def _append(self, spooled: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    async def _keep_waiting(self) -> None:
+        while self._waiting:
+            async with self._numbering:
+                self._healthy.clear()  # what is in the spool goes first
+                batch, self._waiting = self._waiting[:_CHUNK_RECORDS], self._waiting[_CHUNK_RECORDS:]
+                await self._keep_all(batch)
+
+    async def _keep_all(self, batch: Sequence[_Waiting]) -> None:
+        """Keep them all; where the spool has no room for all, each that it has room for."""
+        refused: Exception | None = None
         try:
-            self._spool.append(spooled)
+            with ExitStack() as numbers:  # given back, last one first, where they are not kept
+                stamped = [numbers.enter_context(self._stamped(one.record)) for one in batch]
+                spooled = [_as_spooled(one.topic, record) for one, record in zip(batch, stamped, strict=True)]
+                await asyncio.to_thread(self._append, spooled, asyncio.get_running_loop())
+        except SpoolFullError as error:
+            refused = error
+            for one in batch if len(batch) > 1 else ():
+                await self._keep_all([one])
+        except Exception as error:  # a defect: those who wait must hear of it
+            refused = error
+        for one in batch:
+            one.settle(refused)
+
+    def _stamped(self, record: Encoded) -> AbstractContextManager[Encoded]:
+        return nullcontext(record) if read_stamp(record.headers) else self._producer.stamped(record)
+
+    def _append(self, spooled: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._spool.append(*spooled)
         finally:  # in the thread: also where the caller was cancelled; and on a full disk Kafka must be tried again
             loop.call_soon_threadsafe(self._filled.set)
 
@@ -156,9 +213,9 @@ class Recorder:
         return False
 
     def _spool_from_now_on(self, reason: str) -> None:
-        if self._healthy:
+        if self.healthy:
             _LOGGER.warning("events go to the spool: %s", reason)
-        self._healthy = False
+        self._healthy.clear()
 
     async def _deliver_spooled(self) -> None:
         while True:
@@ -175,7 +232,7 @@ class Recorder:
             async with self._numbering:
                 if not self._spool.pending_bytes:
                     self._filled.clear()
-                    self._healthy = True
+                    self._healthy.set()
                     _LOGGER.info("the spool is delivered, events go to Kafka again")
 
     def _oldest(self) -> list[tuple[int, bytes]]:
@@ -203,3 +260,7 @@ class Recorder:
         except RejectedError as error:  # Kafka will never take it: those behind it must not wait for it
             _LOGGER.warning("a spooled event is set aside: %s", error)
             await asyncio.to_thread(self._spool.set_aside, raw)
+
+
+def _as_spooled(topic: Topic, record: Encoded) -> bytes:
+    return msgspec.msgpack.encode(_Spooled(topic.name, record.key, record.value, record.headers))

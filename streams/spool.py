@@ -77,23 +77,23 @@ class Spool:
             message = f"The spool {self._path} cannot be written: {error.strerror}; {_fix(error)}."
             raise FatalError(message) from error
 
-    def append(self, record: bytes) -> None:
-        """Keep a record, which is not empty; it is on the disk when this returns.
+    def append(self, *records: bytes) -> None:
+        """Keep records, none of them empty; all are on the disk when this returns, for one fsync.
 
-        Raises:  SpoolFullError: no room, by the limit or on the disk.
+        Raises:  SpoolFullError: no room for all, by the limit or on the disk; none is kept.
         """
-        frame = _FRAME.pack(len(record), zlib.crc32(record)) + record
+        frames = b"".join(_FRAME.pack(len(record), zlib.crc32(record)) + record for record in records)
         with self._lock:
-            if self._end + len(frame) > self._max_bytes:
+            if self._end + len(frames) > self._max_bytes:
                 message = f"The spool {self._path} is full ({self._max_bytes} bytes); bring Kafka back."
                 raise SpoolFullError(message)
             try:
-                self._write(frame)
+                self._write(frames)
             except OSError as error:
                 os.ftruncate(self._opened().fileno(), self._end)
                 message = f"The spool {self._path} cannot grow: {error.strerror}; {_fix(error)}."
                 raise SpoolFullError(message) from error
-            self._end += len(frame)
+            self._end += len(frames)
 
     def replay(self) -> Iterator[tuple[int, bytes]]:
         """The waiting records, oldest first, each with the position to `drop` when it is delivered."""
@@ -130,8 +130,8 @@ class Spool:
             raise FatalError(message)
         return self._file
 
-    def _write(self, frame: bytes) -> None:
-        file, left = self._opened(), memoryview(frame)
+    def _write(self, frames: bytes) -> None:
+        file, left = self._opened(), memoryview(frames)
         while left:
             left = left[file.write(left) :]
         os.fsync(file.fileno())

@@ -12,18 +12,18 @@ the process that tells it (OTEL_RESOURCE_ATTRIBUTES):
 """
 
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from schemas.errors import RejectedError
-from schemas.events import FinishReason, Message, Sampling, TurnType
+from schemas.events import FinishReason, Message, TurnType
 from schemas.messages import canonical_json, normalise_message, says_something
 from serving.otlp.model_call import SWITCH_CONTENT_ON, ChatMessage, ModelCall, SpanRefusedError
 from serving.otlp.spans import Span, texts
 from serving.otlp.spellings.registry import call_of, is_model_call
 from streams.observed import ObservedTurn, observed_id
+from streams.sampling import finish_reason_of, sampling_of
 
 _LOGGER = logging.getLogger(__name__)
 _SESSION = (
@@ -42,21 +42,7 @@ _SUBJECT = (
 )
 _POLICY, _TURN_TYPE = ("nextstate.policy",), ("nextstate.turn_type",)
 _HIDDEN = "__REDACTED__"  # what OpenInference writes for a text that it must not tell
-_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _NS_PER_MS = 1_000_000
-_FINISH_REASONS: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "tool_calls": "tool_calls",
-    "tool_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "error",
-    "error": "error",
-}
 
 Passed = Literal["foreign", "failed"]  # no turn, and nothing is wrong with that
 
@@ -150,29 +136,4 @@ def _turn_type(span: Span) -> TurnType:
 def _finish_reason(span: Span, call: ModelCall, reply: Message) -> FinishReason:
     if span.failed:
         return "aborted"  # it broke off while it answered
-    usual: FinishReason = "tool_calls" if reply.tool_calls else "stop"
-    reason = call.finish_reason.lower().replace("-", "_")  # Vercel's SDK writes content-filter
-    return _FINISH_REASONS.get(reason, usual)
-
-
-def sampling_of(parameters: Mapping[str, object]) -> Sampling:
-    """How the other model drew, as far as it is said. What is no number where one belongs is left out."""
-    stop = parameters.get("stop")
-    stop = [stop] if isinstance(stop, str) else stop
-    fields: dict[str, Any] = {
-        **{name: _number(parameters.get(name)) for name in _NUMBERS},
-        **{name: _whole_number(parameters.get(name)) for name in ("top_k", "max_tokens", "seed")},
-        "stop": tuple(one for one in stop if isinstance(one, str)) if isinstance(stop, list) else None,
-    }
-    return Sampling(**{name: value for name, value in fields.items() if value is not None})
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _whole_number(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and abs(number) < 2**63 else None
+    return finish_reason_of(call.finish_reason, reply)

@@ -1,23 +1,30 @@
 """The recorder SDK: what programs say becomes events, and nothing that goes wrong reaches them."""
 
 import asyncio
+import contextvars
 import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
+from schemas.errors import RejectedError
+from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved, Sampling
+from streams.codec import encode
+from streams.config import KafkaConfig
 from streams.conversation import ConversationIndex
 from streams.record import AgentRecorder, Conversation
+from streams.record_spools import folder_name
 from streams.record_worker import Limits
 from streams.spool import Spool
+from streams.topics import ACTIONS
 
 NOBODY = "127.0.0.1:1"  # nothing listens there
 HELLO = {"role": "user", "content": "hello"}
@@ -79,19 +86,74 @@ def test_a_reply_is_read_in_each_form_that_programs_have(heard: Heard, reply: ob
     assert action.messages[0].content == "hello"
 
 
+TEXT, CALL, RESULT = (
+    {"type": "text", "text": "hi"},
+    {"type": "tool_use", "id": "1", "name": "look", "input": {}},
+    {"type": "tool_result", "tool_use_id": "1", "content": "42"},
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ({"object": "response", "output": [{"type": "message", "content": [TEXT]}]}, "Responses is not read"),
+        ({"role": "assistant", "content": [TEXT, CALL], "stop_reason": "tool_use"}, "part 'tool_use' is not read"),
+        ({"answer": "4"}, "this one holds answer"),
+        ({}, "holds nothing"),
+        ({"role": "user", "content": "hi"}, "role 'user'"),
+        ({"choices": [{"text": "4"}]}, "must hold a choice with a message"),
+        ({"content": None}, "no word and no tool call"),
+        (completion({"role": "assistant", "content": ""}), "no word and no tool call"),
+        ("", "no word and no tool call"),
+    ],
+)
+def test_what_is_no_reply_is_refused_by_its_name(heard: Heard, reply: object, why: str) -> None:
+    heard.recorder.record([HELLO], reply)
+    with pytest.raises(RejectedError, match=why):
+        heard.events()
+
+
+def test_a_tool_result_of_another_form_is_refused_by_its_name(heard: Heard) -> None:
+    heard.recorder.record([HELLO, HI, {"role": "user", "content": [RESULT]}], "hi")
+    with pytest.raises(RejectedError, match="part 'tool_result' is not read"):
+        heard.events()
+
+
+def test_words_in_anthropics_form_are_read_without_its_thoughts(heard: Heard) -> None:
+    content = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}, TEXT]
+    reply = {"role": "assistant", "content": content, "model": "claude-x", "stop_reason": "max_tokens"}
+    heard.recorder.record([HELLO], reply)
+    heard.recorder.record([HELLO, {"role": "assistant", "content": content}, LOUDER], "HI")
+    action, state, _ = heard.events()
+    assert isinstance(action, ActionTaken)
+    assert (action.reply.content, action.reply.media) == ("hi", ())
+    assert (action.model, action.finish_reason) == ("claude-x", "length")
+    assert isinstance(state, NextStateObserved)
+    assert state.action_id == action.id
+
+
 def test_tools_calls_and_results_are_kept(heard: Heard) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     calls = {"role": "assistant", "content": None, "tool_calls": [call]}
     result = {"role": "tool", "tool_call_id": "1", "content": "42"}
     tools = [{"type": "function", "function": {"name": "look"}}]
     heard.recorder.record([HELLO], completion(calls), request={"tools": tools, "temperature": 0})
-    heard.recorder.record([HELLO, calls, result], "42")
+    held = {**calls, "tool_calls": [SimpleNamespace(model_dump=lambda: call)]}  # the client's object in an own dict
+    heard.recorder.record([HELLO, held, result], "42")
     action, state, _ = heard.events()
     assert isinstance(action, ActionTaken)
     assert (action.finish_reason, action.source, action.model) == ("stop", "tool", "gpt-x")
     assert '"look"' in action.tools
     assert action.sampling.temperature == 0
     assert state.source == "tool"
+
+
+def test_a_turn_is_kept_whatever_its_request_says_of_sampling(heard: Heard) -> None:
+    request = {"temperature": float("nan"), "top_p": True, "top_k": 20, "seed": 7, "stop": ["\n"]}
+    heard.recorder.record([HELLO], "hi", request=request)
+    action = heard.action()
+    assert action.sampling == Sampling(top_k=20, seed=7, stop=("\n",))
+    encode(ACTIONS, action, "test")
 
 
 @pytest.mark.parametrize("by_name", [True, False])
@@ -160,6 +222,41 @@ async def test_tasks_have_conversations_of_their_own(heard: Heard) -> None:
     assert len(set(events.values())) == 2
 
 
+def test_a_conversation_that_another_context_closes_is_over_and_raises_nothing(heard: Heard) -> None:
+    def talks() -> Iterator[None]:
+        with heard.recorder.conversation("ticket-7"):
+            yield
+
+    talk = talks()
+    contextvars.copy_context().run(next, talk)
+    contextvars.copy_context().run(next, talk, None)
+    heard.recorder.record([HELLO], "hi")
+    assert heard.items[0].session_id is None
+
+
+def test_threads_may_share_a_conversation_and_each_leaves_it_for_itself(heard: Heard) -> None:
+    talk = heard.recorder.conversation("ticket-7")
+    with ThreadPoolExecutor(1) as other_thread:
+        with talk:
+            other_thread.submit(talk.__enter__).result()
+        heard.recorder.record([HELLO], "hi")
+        other_thread.submit(heard.recorder.record, [HELLO], "hi").result()
+        other_thread.submit(talk.__exit__, None, None, None).result()
+        other_thread.submit(heard.recorder.record, [HELLO], "hi").result()
+    assert [item.session_id for item in heard.items] == [None, "ticket-7", None]
+
+
+def test_conversations_that_overlap_end_in_any_order(heard: Heard) -> None:
+    one, other = heard.recorder.conversation("one"), heard.recorder.conversation("other")
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    heard.recorder.record([HELLO], "hi")
+    other.__exit__(None, None, None)
+    heard.recorder.record([HELLO], "hi")
+    assert [item.session_id for item in heard.items] == ["other", None]
+
+
 def test_what_ends_or_exits_is_said(heard: Heard) -> None:
     action_id = heard.recorder.record([HELLO], "hi")
     heard.recorder.next_state(action_id)
@@ -195,13 +292,16 @@ def test_whatever_a_program_gives_it_goes_on_and_hears_of_it_once(
         lambda: recorder.record([{"role": "elf"}], SimpleNamespace(model_dump=explode)),
         lambda: recorder.observe(lambda messages: "hi")("no list"),
         lambda: recorder.feedback("nobody", thumb=1),
+        lambda: recorder.record([HELLO], "hi", own_id=42),  # type: ignore[arg-type]
+        lambda: recorder.record([HELLO], "hi", own_id="\ud800"),
+        lambda: recorder.observe(min)("no list"),
     ]
     with caplog.at_level(logging.WARNING, "nextstate.recorder"):
         for do in odd:
             do()
             assert recorder.flush()
-    assert recorder.counts == {"failed": len(odd)}
-    assert len(caplog.records) == 1
+    assert recorder.counts == {"failed": len(odd), "unread": 1}, "unread: to whom the answer `nobody` was given"
+    assert len(caplog.records) == 2
 
 
 def test_a_full_queue_drops_and_never_waits(recorder: AgentRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +309,17 @@ def test_a_full_queue_drops_and_never_waits(recorder: AgentRecorder, monkeypatch
     for _ in range(5):
         recorder.record([HELLO], "hi")
     assert recorder.counts == {"dropped": 2}
+
+
+def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    limits = Limits(max_queued_bytes=1_000_000, deadline_s=1.0)
+    with AgentRecorder(NOBODY, spool_folder=tmp_path, limits=limits) as recorder:
+        for _ in range(10):  # the first waits for Kafka, and all others for the first
+            recorder.record([{"role": "user", "content": "x" * 300_000}], "hi")
+            time.sleep(0.1)
+        assert recorder.flush(10)
+        assert recorder.counts["dropped"] > 0
+        assert recorder.counts["dropped"] + recorder.counts["spool"] == 10
 
 
 def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path) -> None:
@@ -220,14 +331,35 @@ def test_a_call_is_quick_while_kafka_is_away_and_the_spool_has_it(tmp_path: Path
         assert recorder.flush(60)
         assert recorder.counts == {"spool": 100}
     assert took_s < 0.1  # 10 us each here, beside the start of a thread
-    with Spool(tmp_path / "recorder-0", 10**9) as spool:
+    with Spool(tmp_path / folder_name(KafkaConfig(bootstrap_servers=NOBODY)) / "recorder-0", 10**9) as spool:
         assert len(list(spool.replay())) == 100
+
+
+def test_what_cannot_be_read_back_is_recorded_before_the_program_ends(tmp_path: Path) -> None:
+    recorder = AgentRecorder(NOBODY, spool_folder=tmp_path, limits=Limits(deadline_s=0.1))
+    with recorder.conversation("ticket-7"):
+        recorder.record([HELLO, HI, LOUDER], "HI")
+    recorder.close()
+    assert recorder.counts == {"spool": 1, "unread": 1, "unmatched": 1}
+
+
+def test_a_program_without_a_home_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    recorder = AgentRecorder(NOBODY, limits=Limits(deadline_s=0.1))
+    recorder.record([HELLO], "hi")
+    assert recorder.flush(10)
+    assert recorder.counts == {"failed": 1}, "as there is neither Kafka nor a spool"
+    recorder.close(0.1)
 
 
 PROGRAM = """
 import os, sys
 from pathlib import Path
 from streams.record import AgentRecorder
+from streams.record_spools import folder_name
 from streams.record_worker import Limits
 
 recorder = AgentRecorder("127.0.0.1:1", spool_folder=Path(sys.argv[1]), limits=Limits(deadline_s=0.1))
@@ -248,7 +380,7 @@ def test_what_is_told_last_is_recorded_and_a_child_records_its_own(tmp_path: Pat
     )
     kept = {}
     for name in ("recorder-0", "recorder-1"):
-        with Spool(tmp_path / name, 10**9) as spool:
+        with Spool(tmp_path / folder_name(KafkaConfig(bootstrap_servers=NOBODY)) / name, 10**9) as spool:
             kept[name] = b"".join(record for _, record in spool.replay())
     assert b"parent's last word" in kept["recorder-0"]
     assert b"child" in kept["recorder-1"]

@@ -1,6 +1,7 @@
 """The recorder's decisions, against a Kafka that answers exactly when the test says so."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -8,56 +9,25 @@ from pathlib import Path
 
 import pytest
 from example_events import ACTION
+from switched_kafka import SwitchedKafka
 
 from schemas.errors import (
     BrokerUnavailableError,
     FatalError,
-    MalformedEventError,
     NextstateError,
     SpoolFullError,
     TokenMismatchError,
 )
 from schemas.events import Event
 from streams.client import RestartNeededError
-from streams.codec import Encoded, decode, encode
+from streams.codec import encode
 from streams.config import KafkaConfig
-from streams.producer import EventProducer, Placed
+from streams.producer import EventProducer
 from streams.recorder import Recorder
 from streams.spool import Spool
-from streams.topics import ACTIONS, Topic
+from streams.topics import ACTIONS
 
 DEADLINE_S = 0.05
-
-
-class SwitchedKafka(EventProducer):
-    """Law: while `up`, a record is acknowledged at once, in order; while down, when it comes up again, if ever."""
-
-    def __init__(self) -> None:
-        super().__init__(KafkaConfig(), "test")
-        self.up = True
-        self.refusal: NextstateError | None = None
-        self.delivered: list[str] = []
-        self.unwanted: set[str] = set()
-        self._waiting: list[tuple[asyncio.Future[Placed], Encoded]] = []
-
-    def send_nowait(self, topic: Topic, encoded: Encoded) -> "asyncio.Future[Placed]":
-        if self.refusal is not None:
-            raise self.refusal
-        if decode(encoded.headers, encoded.value).id in self.unwanted:
-            raise MalformedEventError("The record is too large.")
-        sent: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        self._waiting.append((sent, encoded))
-        if self.up:
-            self.come_up()
-        return sent
-
-    def come_up(self) -> None:
-        self.up = True
-        for sent, encoded in self._waiting:
-            self.delivered.append(decode(encoded.headers, encoded.value).id)
-            if not sent.done():
-                sent.set_result(Placed(topic="actions", partition=0, offset=len(self.delivered)))
-        self._waiting.clear()
 
 
 def action(number: int) -> Event:
@@ -225,6 +195,55 @@ async def test_an_event_that_nobody_took_uses_up_no_number(kafka: SwitchedKafka,
         assert stamps == [b"1"]
         kafka.come_up()
         await sent
+
+
+async def test_events_that_come_together_are_spooled_together_in_their_order(
+    recorder: Recorder, kafka: SwitchedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    await recorder.record(ACTIONS, action(0))
+    syncs: list[int] = []
+    monkeypatch.setattr(os, "fsync", syncs.append)
+    kept = await asyncio.gather(*(recorder.record(ACTIONS, action(number)) for number in range(1, 51)))
+    assert kept == ["spool"] * 50
+    assert len(syncs) <= 2
+    assert recorder.pending() == [action(number) for number in range(51)]
+
+
+async def test_of_events_that_come_together_those_are_spooled_that_there_is_room_for(
+    kafka: SwitchedKafka, tmp_path: Path
+) -> None:
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    room_for_two = 2 * (len(encode(ACTIONS, action(1), "test").value) + 1_000)
+    async with Recorder(kafka, Spool(tmp_path / "small", room_for_two), DEADLINE_S) as recorder:
+        told = (recorder.record(ACTIONS, action(number)) for number in range(1, 6))
+        places = await asyncio.gather(*told, return_exceptions=True)
+        num_kept = len(recorder.pending())
+        assert num_kept >= 2
+        assert places[:num_kept] == ["spool"] * num_kept
+        assert [type(place) for place in places[num_kept:]] == [SpoolFullError] * (5 - num_kept)
+        kafka.refusal = None
+        await until(lambda: recorder.healthy)
+        await recorder.record(ACTIONS, action(6))
+    assert kafka.delivered == [*(f"a-{number}" for number in range(1, num_kept + 1)), "a-6"]
+    assert kafka.stamps == [*range(num_kept + 1)], "what was not kept has used up no number"
+
+
+async def test_an_event_is_spooled_though_its_sender_and_then_the_recorder_go(
+    kafka: SwitchedKafka, tmp_path: Path
+) -> None:
+    kafka.refusal = BrokerUnavailableError("The queue is full.")
+    recorder = Recorder(kafka, Spool(tmp_path / "spool", 100_000), DEADLINE_S)
+    await recorder.start()
+    senders = [asyncio.create_task(recorder.record(ACTIONS, action(number))) for number in (1, 2)]
+    await asyncio.sleep(0)
+    senders[0].cancel()
+    await recorder.close()
+    assert await senders[1] == "spool"
+    again = Recorder(kafka, Spool(tmp_path / "spool", 100_000), DEADLINE_S)
+    await again.start()
+    assert again.pending() == [action(1), action(2)]
+    await again.close()
 
 
 async def test_a_delivery_that_can_never_go_on_is_heard_of_and_the_spool_keeps_what_it_has(

@@ -46,6 +46,20 @@ def test_each_append_is_on_the_disk_before_it_returns(path: Path, monkeypatch: p
     assert synced[-1].endswith(b"one")
 
 
+def test_records_that_come_together_cost_one_sync_and_are_kept_all_or_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bytes] = []
+    with Spool(path, 3 * (FRAME_BYTES + 3)) as spool:
+        monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
+        spool.append(b"one", b"two")
+        assert len(synced) == 1
+        assert synced[0].endswith(b"two")
+        with pytest.raises(SpoolFullError):
+            spool.append(b"six", b"ten")
+        assert contents(spool) == [b"one", b"two"]
+
+
 def test_dropped_records_do_not_come_back_while_newer_ones_wait(path: Path) -> None:
     with Spool(path, 1_000) as spool:
         spool.append(b"one")

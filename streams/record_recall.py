@@ -1,0 +1,149 @@
+"""`Recall`: what other processes have recorded of a conversation, read back from Kafka when a recorder needs it.
+
+A web application answers one conversation from several processes, and from others after a restart. What each of them
+tells is matched by an index of its own; where that lacks the answer that something follows, the actions of its
+conversation are read back. Owns the records that are read and not decoded, bounded in bytes, newest kept: to look
+through a partition costs microseconds a record, and only what is asked for is decoded. Consumes the topic `actions`,
+fills the index. Unblocked by: a call.
+
+* Every record is fetched once, the newest `max_records` of each partition at first, later ones as they are needed.
+* What a call asks for may have been told elsewhere a moment ago, hence `SETTLE_MS`.
+* While Kafka does not answer, calls find what they can and return at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from schemas.clock import now_ms
+from schemas.errors import NextstateError, RejectedError
+from schemas.events import ActionTaken
+from schemas.messages import UNMATCHED_ROLES, digest_message
+from streams.codec import RawHeaders, decode
+from streams.conversation import ConversationIndex, session_conversation
+from streams.observed import ObservedTurn
+from streams.placement import partition_of
+from streams.topics import ACTIONS
+
+SETTLE_MS = 300  # from being told to being in Kafka, where it is near; more than a batch of a worker takes
+_PAUSE_S = 30.0  # after Kafka did not answer
+_ENTRY_BYTES = 1_024  # of a record: its headers and its places in two tables, roughly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What an index lacks: an action, a conversation, or an action of a conversation. "": unknown."""
+
+    conversation_id: str = ""
+    action_id: str = ""
+
+
+def missing_for(turn: ObservedTurn, index: ConversationIndex, *, may_be_known: bool) -> Missing | None:
+    """What must be read back before a turn is matched; None: nothing, or nobody knows where it would be.
+
+    An action of its session that said the same as the last reply and read as many messages is surely the one that it
+    follows; another one may only be like it. Args: may_be_known: somebody may have told the very same turn.
+    """
+    session = "" if turn.session_id is None else session_conversation(turn.tenant, turn.session_id)
+    if may_be_known and index.get(turn.action_id) is None:
+        return Missing(conversation_id=session, action_id=turn.action_id)
+    visible = [message for message in turn.messages if message.role not in UNMATCHED_ROLES]
+    read = next((place for place in reversed(range(len(visible))) if visible[place].role == "assistant"), None)
+    if not session or read is None:
+        return None
+    said = index.known_by("reply", turn.tenant, digest_message(visible[read]))
+    is_sure = any(one.about.conversation_id == session and one.read.total() == read for one in said)
+    return None if is_sure else Missing(conversation_id=session)
+
+
+class Tail(Protocol):
+    """`streams.tail.LogTail`."""
+
+    def new_records(self, partitions: list[int]) -> Iterator[Any]:
+        """The messages, as librdkafka gives them, that nobody has read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    key: str
+    headers: RawHeaders
+    value: bytes
+
+    @property
+    def num_bytes(self) -> int:
+        return _ENTRY_BYTES + len(self.value)
+
+
+class Recall:
+    """Fills an index. For one asyncio loop. Args: trouble: told why Kafka could not be read."""
+
+    def __init__(self, tail: Tail, *, max_bytes: int, trouble: Callable[[NextstateError], None]) -> None:
+        self._tail = tail
+        self._max_bytes = max_bytes
+        self._trouble = trouble
+        self._records: dict[str, _Record] = {}  # by the action's id, oldest first
+        self._ids: dict[str, dict[str, None]] = {}  # by conversation, oldest first
+        self._num_bytes = 0
+        self._read_ms: dict[int, int] = {}  # how new what is read is, by partition
+        self._not_before_s = 0.0
+
+    async def bring(self, missing: Missing, told_ms: int, index: ConversationIndex) -> None:
+        """Add to an index what it lacks, as far as Kafka has it. Args: told_ms: what was recorded by then is found."""
+        of = missing.conversation_id
+        partitions = [partition_of(of.encode(), ACTIONS.partitions)] if of else [*range(ACTIONS.partitions)]
+        if any(self._read_ms.get(number, 0) < told_ms for number in partitions):
+            await self._read(partitions, told_ms)
+        found = self._records.get(missing.action_id)
+        self._add(found.key if found else of, index)
+
+    async def _read(self, partitions: list[int], told_ms: int) -> None:
+        if time.monotonic() < self._not_before_s:
+            return
+        await asyncio.sleep(max(0, told_ms + SETTLE_MS - now_ms()) / 1000)
+        began_ms = now_ms()
+        try:
+            await asyncio.to_thread(self._take_in, partitions)
+        except NextstateError as error:
+            self._not_before_s = time.monotonic() + _PAUSE_S
+            self._trouble(error)
+        else:
+            self._read_ms.update(dict.fromkeys(partitions, began_ms))
+
+    def _take_in(self, partitions: list[int]) -> None:
+        for message in self._tail.new_records(partitions):
+            headers, key, value = message.headers(), message.key(), message.value()
+            action_id = dict(headers or ()).get("ce_id")
+            if action_id and key and value:
+                self._keep(action_id.decode(errors="replace"), _Record(key.decode(errors="replace"), headers, value))
+
+    def _keep(self, action_id: str, record: _Record) -> None:
+        if action_id in self._records:  # the first record of an id wins
+            return
+        self._records[action_id] = record
+        self._ids.setdefault(record.key, {})[action_id] = None
+        self._num_bytes += record.num_bytes
+        while self._num_bytes > self._max_bytes:
+            oldest = next(iter(self._records))
+            dropped = self._records.pop(oldest)
+            self._num_bytes -= dropped.num_bytes
+            self._ids[dropped.key].pop(oldest)
+            if not self._ids[dropped.key]:
+                del self._ids[dropped.key]
+
+    def _add(self, conversation_id: str, index: ConversationIndex) -> None:
+        """Open the actions of a conversation, bases before what builds on them."""
+        ids = self._ids.get(conversation_id, ())
+        actions = [_action(self._records[one]) for one in ids if index.get(one) is None]
+        for action in sorted(filter(None, actions), key=lambda one: one.time_ms):  # of one time: as in the log
+            index.add(action)
+
+
+def _action(record: _Record) -> ActionTaken | None:
+    """The action of a record; None: it is none that can be used, as the processors will say."""
+    try:
+        action = decode(record.headers, record.value)
+    except RejectedError:
+        return None
+    return action if isinstance(action, ActionTaken) and action.conversation_id == record.key else None

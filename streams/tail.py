@@ -1,0 +1,82 @@
+"""`LogTail`: the newest records of a topic, read when they are needed, and each once.
+
+For who needs a little of the log now and then, within a second: its connection stays open, and between two readings
+nothing is fetched. Owns its place in each partition, and Kafka's client. Blocking, for one thread.
+"""
+
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.errors import BrokerUnavailableError
+from streams.client import CONSUMER, as_ours, open_client
+from streams.config import KafkaConfig
+from streams.consumer import READER, arrived, is_record
+from streams.topics import Topic
+
+_SMALL = {"queued.max.messages.kbytes": 16_384, "fetch.message.max.bytes": 1_048_576}  # memory of a partition's fetches
+
+_PAUSE_S = 0.1
+
+
+class LogTail:
+    """Args: max_records: of each partition, the first time; timeout_s: without a record, until Kafka is away."""
+
+    def __init__(self, config: KafkaConfig, topic: Topic, *, max_records: int, timeout_s: float) -> None:
+        self._config = config
+        self._topic = topic
+        self._max_records = max_records
+        self._timeout_s = timeout_s
+        self._consumer: Any = None  # opened by the first reading
+        self._next: dict[int, int] = {}  # the offset to read, by partition
+
+    def new_records(self, partitions: Collection[int]) -> Iterator[Any]:
+        """The messages, as librdkafka gives them, that nobody has read yet, up to those committed at the call.
+
+        Raises:  BrokerUnavailableError: no answer in time; what is read is read. FatalError: not allowed, no topic.
+        """
+        if self._consumer is None:
+            self._consumer = open_client(Consumer, self._config, CONSUMER, READER, _SMALL)
+        name = self._config.topic(self._topic.name)
+        self._consumer.assign([TopicPartition(name, number, self._begin(name, number)) for number in partitions])
+        left, deadline = set(partitions), time.monotonic() + self._timeout_s
+        try:
+            while left:
+                for message in arrived(self._consumer):
+                    if is_record(message):
+                        deadline = time.monotonic() + self._timeout_s
+                        self._next[message.partition()] = message.offset() + 1
+                        yield message
+                    elif message.topic() == name:  # the end of this partition
+                        left.discard(message.partition())
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailableError(f"Kafka sent nothing for {self._timeout_s:g} s.")
+        finally:
+            self._consumer.unassign()
+
+    def close(self) -> None:
+        """Let go of the client."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _begin(self, name: str, number: int) -> int:
+        if number not in self._next:
+            oldest, end = self._ends(TopicPartition(name, number))
+            self._next[number] = max(oldest, end - self._max_records)
+        return self._next[number]
+
+    def _ends(self, place: TopicPartition) -> tuple[int, int]:
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                ends: tuple[int, int] = self._consumer.get_watermark_offsets(place, timeout=self._timeout_s)
+            except KafkaException as error:
+                ours = as_ours(error, f"Asking Kafka for the end of topic {self._topic.name!r}")
+                if not isinstance(ours, BrokerUnavailableError) or time.monotonic() > deadline:
+                    raise ours from error
+                time.sleep(_PAUSE_S)  # the partition is moving to another leader
+            else:
+                return ends
