@@ -13,6 +13,8 @@ from schemas.errors import MalformedEventError, TokenMismatchError
 from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, KeptTail, SampleBuilt, VersionSpan
 from schemas.origin import UNSCORED
 
+MAX_TOKEN_ID = 2**31 - 1  # engines, Arrow columns and open actions keep ids in 32 bits
+
 
 def validate(event: Event) -> None:
     """Check the laws of the event's own type; types without any pass.
@@ -42,8 +44,8 @@ def _validate_response(event: ActionTaken | SampleBuilt) -> None:
         raise TokenMismatchError(message)
     else:
         _validate_spans(event, event.token_versions, num_ids)
-    _refuse_negative(event, "prompt_ids", event.prompt_ids)
-    _refuse_negative(event, "response_ids", event.response_ids)
+    _refuse_impossible(event, "prompt_ids", event.prompt_ids)
+    _refuse_impossible(event, "response_ids", event.response_ids)
 
 
 def _refuse_scores(event: ActionTaken | SampleBuilt) -> None:
@@ -68,9 +70,10 @@ def _validate_spans(event: Event, spans: Sequence[VersionSpan], num_tokens: int)
         raise TokenMismatchError(message)
 
 
-def _refuse_negative(event: Event, field: str, ids: Sequence[int]) -> None:
-    if ids and min(ids) < 0:
-        message = f"{_name(event)} has the negative token id {min(ids)} in {field}; ids start at 0."
+def _refuse_impossible(event: Event, field: str, ids: Sequence[int]) -> None:
+    if ids and (min(ids) < 0 or max(ids) > MAX_TOKEN_ID):
+        wrong = min(ids) if min(ids) < 0 else max(ids)
+        message = f"{_name(event)} has the impossible token id {wrong} in {field}; ids are 0 to {MAX_TOKEN_ID}."
         raise TokenMismatchError(message)
 
 
@@ -111,7 +114,7 @@ def _validate_teacher(event: SampleBuilt) -> None:
         message = f"{_name(event)} has {len(event.hints)} hints but {len(event.teacher_prompt_ids)} teacher prompts."
         raise TokenMismatchError(message)
     for ids in event.teacher_prompt_ids:
-        _refuse_negative(event, "teacher_prompt_ids", ids)
+        _refuse_impossible(event, "teacher_prompt_ids", ids)
 
 
 def _validate_range(event: BatchSealed) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.context import context_of
+from schemas.errors import MalformedEventError
 from schemas.events import ActionTaken, Event, FeedbackGiven, KeptTail, Message, TurnType
 from schemas.feedback import digest_said
 from schemas.messages import UNMATCHED_ROLES, digest_message
@@ -83,10 +84,12 @@ class OpenAction:
 
     def all_messages(self) -> tuple[Message, ...]:
         """Every message that it read."""
-        if self.base is None:
-            return self.messages
-        known = (*self.base.all_messages(), self.base.reply)
-        return put_together(known, self.kept_messages, self.messages, self.messages_tail)
+        whole: tuple[Message, ...] = ()
+        known: tuple[Message, ...] = ()
+        for action in self._from_whole():
+            whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
+            known = (*whole, action.reply)
+        return whole
 
     def resolved(self) -> Resolved:
         """Its whole prompt and reply."""
@@ -100,14 +103,36 @@ class OpenAction:
 
     def all_prompt_ids(self) -> "array[int]":
         """Every token that it read."""
-        if self.base is None:
-            return self.prompt_ids
-        known = self.base.all_prompt_ids() + self.base.response_ids
-        return put_together(known, self.kept_prompt_tokens, self.prompt_ids, self.prompt_tail)
+        whole = known = array("i")
+        for action in self._from_whole():
+            whole = put_together(known, action.kept_prompt_tokens, action.prompt_ids, action.prompt_tail)
+            known = whole + action.response_ids
+        return whole
+
+    def _from_whole(self) -> "list[OpenAction]":
+        """The actions that it builds on, from the one that is stored whole on, and itself.
+
+        A producer elsewhere may build on as many as it likes: more than functions can call each other.
+        """
+        chain = [self]
+        while (base := chain[-1].base) is not None:
+            chain.append(base)
+        return chain[::-1]
 
 
 def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
-    """The open form of a recorded action whose `base_action_id` is `base`."""
+    """The open form of a recorded action whose `base_action_id` is `base`.
+
+    Raises:  MalformedEventError: it holds what cannot be kept here, whatever its schema allows.
+    """
+    try:
+        return _opened(action, base)
+    except (OverflowError, RecursionError, ValueError) as error:
+        message = f"{action.type} {action.id} cannot be kept open: {error}."
+        raise MalformedEventError(message) from error
+
+
+def _opened(action: ActionTaken, base: OpenAction | None) -> OpenAction:
     known = (*base.all_messages(), base.reply) if base else ()
     whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
     return OpenAction(

@@ -58,11 +58,19 @@ def test_spans_must_cover_every_response_token_once_and_in_order(event: Any, bro
         replace(ACTION, response_ids=(1, 2, -3)),
         replace(SAMPLE, prompt_ids=(-1,)),
         replace(SAMPLE, teacher_prompt_ids=((4, -4),)),
+        replace(ACTION, prompt_ids=(5, 2**31)),
+        replace(ACTION, response_ids=(1, 2, 2**31)),
+        replace(SAMPLE, prompt_ids=(2**40,)),
+        replace(SAMPLE, teacher_prompt_ids=((2**31, 4),)),
     ],
 )
-def test_a_negative_token_id_is_refused_because_it_would_kill_an_engine(changed: Event) -> None:
-    with pytest.raises(TokenMismatchError, match="negative token id"):
+def test_a_token_id_that_no_engine_can_have_is_refused_because_it_would_kill_one(changed: Event) -> None:
+    with pytest.raises(TokenMismatchError, match="impossible token id"):
         validate(changed)
+
+
+def test_the_largest_token_id_of_32_bits_is_one() -> None:
+    validate(replace(ACTION, prompt_ids=(2**31 - 1,)))
 
 
 def test_each_hint_has_its_teacher_prompt() -> None:

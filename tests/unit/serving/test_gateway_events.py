@@ -176,3 +176,40 @@ async def test_the_documented_line_is_taken() -> None:
     content_type, body, answer = documented.groups()
     response = await post(Bench(), body.encode(), content_type=content_type)
     assert response.text == answer
+
+
+TOKENS: dict[str, Any] = {
+    **ACTION,
+    "logprob_origin": "engine",
+    "response_ids": [5],
+    "response_logprobs": [-1.0],
+    "token_versions": [{"version": 0, "start": 0, "end": 1}],
+}
+DEEP = {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "[" * 900 + "1.5" + "]" * 900}]}
+
+
+async def test_what_could_not_be_opened_at_the_next_start_is_refused_alone() -> None:
+    bench = Bench()
+    good, bad = cloudevent("a", TOKENS), cloudevent("b", {**TOKENS, "prompt_ids": [2**31]})
+    response = await post(bench, [good, bad, cloudevent("c", TOKENS)])
+    assert (response.status_code, response.json()["accepted"]) == (200, 2)
+    assert [one["id"] for one in response.json()["rejected"]] == ["b"]
+    assert [event.id for event in bench.recorder.events] == ["a", "c"]
+
+
+async def test_whatever_is_accepted_can_be_opened_at_the_next_start() -> None:
+    bench = Bench()
+    await post(bench, [cloudevent("a", {**ACTION, "reply": DEEP}), cloudevent("b", ACTION)])
+    restarted = Bench().index
+    assert restarted.restore(bench.recorder.actions, []) == len(bench.recorder.actions)
+
+
+async def test_actions_that_build_on_each_other_without_end_are_still_put_together() -> None:
+    bench = Bench()
+    await post(bench, cloudevent("0", ACTION))
+    for number in range(1, 1_200):
+        delta = {**ACTION, "base_action_id": f"{number - 1}", "kept_messages": 1, "messages": []}
+        await post(bench, cloudevent(f"{number}", delta))
+    newest = bench.index.get("1199")
+    assert newest is not None
+    assert [message.content for message in newest.all_messages()] == ["What is 2 + 2?"]

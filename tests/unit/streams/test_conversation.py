@@ -489,3 +489,18 @@ def test_the_bytes_that_are_counted_are_those_that_a_long_conversation_takes() -
     tracemalloc.stop()
     counted = served.index.num_bytes
     assert taken / 2 < counted < taken * 2
+
+
+def test_a_recorded_action_that_cannot_be_opened_keeps_no_other_from_being_restored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    served = Served()
+    talk = [user("hi")]
+    good = served.reply(served.ask(*talk), *talk, reply=assistant("hello"))
+    bad = replace(good, id="bad", prompt_ids=(2**31,))  # was once let into the log
+    restarted = served.empty_index()
+    assert restarted.restore([bad, good], []) == 1
+    assert restarted.get(good.id) is not None
+    (warning,) = caplog.records
+    assert "1 recorded actions cannot be opened" in warning.message
+    assert "bad" in warning.message
