@@ -7,6 +7,7 @@ promise 5).
 Legend: T response tokens, H hints.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from schemas.errors import MalformedEventError, TokenMismatchError
@@ -14,14 +15,28 @@ from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, KeptT
 from schemas.origin import UNSCORED
 
 MAX_TOKEN_ID = 2**31 - 1  # engines, Arrow columns and open actions keep ids in 32 bits
+MAX_ID_CHARS = 256  # ids travel in headers of Kafka and HTTP, which have room for some thousand bytes
+ID_FIELDS = (  # what producers name; the ids of derived events are digests of these
+    "id",
+    "conversation_id",
+    "episode_id",
+    "group_id",
+    "request_id",
+    "action_id",
+    "base_action_id",
+    "parent_action_id",
+)
+_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")  # nobody needs control characters, and no header can hold them
 
 
 def validate(event: Event) -> None:
-    """Check the laws of the event's own type; types without any pass.
+    """Check the laws of every event's ids, and those of its own type.
 
     Raises:  TokenMismatchError: ids, log-probs, spans or hints that do not fit each other.
-             MalformedEventError: counts, offsets or a rating and its scale that contradict each other.
+             MalformedEventError: counts, offsets or a rating and its scale that contradict each other; an id that is
+             too long or holds control characters.
     """
+    _validate_ids(event)
     match event:
         case ActionTaken():
             _validate_response(event)
@@ -33,6 +48,17 @@ def validate(event: Event) -> None:
             _validate_teacher(event)
         case BatchSealed():
             _validate_range(event)
+
+
+def _validate_ids(event: Event) -> None:
+    for field in ID_FIELDS:
+        given = getattr(event, field, None)
+        if given and (len(given) > MAX_ID_CHARS or not _ID.fullmatch(given)):
+            message = (
+                f"{type(event).__name__} {event.id[:40]!r} has the {field} {given[:40]!r} (cut); an id has at most "
+                f"{MAX_ID_CHARS} characters, and no control characters."
+            )
+            raise MalformedEventError(message)
 
 
 def _validate_response(event: ActionTaken | SampleBuilt) -> None:

@@ -8,11 +8,13 @@ else: not for other requests, not for training.
 """
 
 import asyncio
+import string
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -37,6 +39,7 @@ from streams.conversation import Match
 from streams.topics import NEXT_STATES
 
 T = TypeVar("T")
+_HEADER_SAFE = string.punctuation.replace("%", "")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -218,7 +221,7 @@ class Chat:
 def _headers(facts: TurnFacts) -> dict[str, str]:
     """What a client may want to know of a turn: the ids to give feedback on, and who answered."""
     return {
-        "x-conversation-id": facts.match.conversation_id,
+        "x-conversation-id": quote(facts.match.conversation_id, safe=_HEADER_SAFE),  # a producer may name it anything
         "x-action-id": ",".join(facts.action_ids),
         "x-policy-version": str(facts.route.version),
     }

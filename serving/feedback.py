@@ -14,6 +14,7 @@ import asyncio
 import re
 from dataclasses import replace
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -95,7 +96,7 @@ class Feedback:
                 request_id = re.sub("^[a-z]+[-_]", "", call.name)
                 return index.known_by("request", tenant, request_id)
             case "conversation_id":
-                return self._last(tenant, call.name)
+                return self._last(tenant, call.name) or self._last(tenant, unquote(call.name))  # as the header has it
             case "session_id":
                 return self._last(tenant, session_conversation(tenant, call.name))
 

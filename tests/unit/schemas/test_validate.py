@@ -73,6 +73,19 @@ def test_the_largest_token_id_of_32_bits_is_one() -> None:
     validate(replace(ACTION, prompt_ids=(2**31 - 1,)))
 
 
+@pytest.mark.parametrize("name", ["x" * 257, "a\r\nset-cookie: a=1", "\x00", "\x7f", "\x85", "a\n"])
+@pytest.mark.parametrize("field", ["id", "conversation_id", "episode_id", "request_id", "parent_action_id"])
+def test_an_id_that_no_header_could_hold_is_refused(field: str, name: str) -> None:
+    with pytest.raises(MalformedEventError, match="256 characters") as refused:
+        validate(replace(ACTION, **{field: name}))
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "разговор", "a b/c%d", "\N{ZERO WIDTH JOINER}"])
+def test_an_id_may_be_in_any_language(name: str) -> None:
+    validate(replace(ACTION, conversation_id=name))
+
+
 def test_each_hint_has_its_teacher_prompt() -> None:
     with pytest.raises(TokenMismatchError, match="1 hints but 0 teacher prompts"):
         validate(replace(SAMPLE, teacher_prompt_ids=()))

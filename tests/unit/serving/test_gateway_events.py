@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -213,3 +214,24 @@ async def test_actions_that_build_on_each_other_without_end_are_still_put_togeth
     newest = bench.index.get("1199")
     assert newest is not None
     assert [message.content for message in newest.all_messages()] == ["What is 2 + 2?"]
+
+
+@pytest.mark.parametrize("name", ["разговор", "a b", " a", "100%", "%41", "team:c/7?x=1"])
+async def test_a_conversation_of_any_name_goes_on_here_and_is_rated_by_what_the_header_says(name: str) -> None:
+    bench = Bench()
+    await post(bench, cloudevent("a", {**ACTION, "conversation_id": name}))
+    said = [user("What is 2 + 2?"), assistant("4"), user("Thanks!")]
+    response = await bench.post({"model": "assistant", "messages": said})
+    header = response.headers["x-conversation-id"]
+    assert (response.status_code, unquote(header)) == (200, name)
+    for conversation_id in (name, header):
+        rated = await bench.post({"conversation_id": conversation_id, "thumb": 1}, path="/v1/feedback")
+        assert rated.json()["conversation_id"] == name
+
+
+@pytest.mark.parametrize("name", ["x\r\nset-cookie: a=1", "x" * 100_000])
+async def test_a_name_that_is_none_is_refused(name: str) -> None:
+    bench = Bench()
+    response = await post(bench, cloudevent("a", {**ACTION, "conversation_id": name}))
+    assert (response.status_code, bench.recorder.events) == (400, [])
+    assert "conversation_id" in response.json()["rejected"][0]["reason"]
