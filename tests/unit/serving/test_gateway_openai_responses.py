@@ -131,6 +131,29 @@ async def test_the_events_of_a_stream_in_their_order_and_by_the_sdks_types(bench
     assert events[-1]["response"]["usage"]["output_tokens"] == len("Let me see. " + CALL + "\n" + OSLO)
 
 
+@pytest.mark.parametrize(
+    ("script", "kinds"),
+    [
+        ([CALL], ["function_call"]),
+        ([*CALL, "\n", *OSLO], ["function_call", "function_call"]),
+        ([" ", "Fine.", " ", *CALL], ["message", "function_call"]),
+        (["<", "tool", "s are fine"], ["message"]),
+    ],
+)
+async def test_log_probs_open_no_item_that_the_response_has_not(script: list[str], kinds: list[str]) -> None:
+    body = {"model": "assistant", "input": "weather?", "tools": [WEATHER], "stream": True}
+    response = await Bench([script]).post(body | {"include": ["message.output_text.logprobs"]}, path=PATH)
+    events = chunks_of(response.text)
+    items = events[-1]["response"]["output"]
+    assert [item["type"] for item in items] == kinds
+    added, done = ([event for event in events if event["type"] == kind] for kind in ITEM)
+    assert [event["output_index"] for event in added] == [event["output_index"] for event in done]
+    assert [event["item"]["id"] for event in added] == [item["id"] for item in items]
+    if kinds[0] == "message":
+        deltas = [event["logprobs"] for event in events if event["type"] == TEXT[1]]
+        assert [token for some in deltas for token in some] == items[0]["content"][0]["logprobs"]
+
+
 async def test_a_whole_response_and_a_streamed_one_are_the_same_by_the_sdks_type() -> None:
     fields = {"temperature": 0.5, "max_output_tokens": 50, "metadata": {"a": "b"}, "user": "ann", "store": False}
     body = {"model": "assistant", "input": "hi", "tools": [WEATHER], "tool_choice": "auto", **fields}
