@@ -64,11 +64,37 @@ async def test_a_bad_field_is_named_in_one_sentence(
     assert bench.recorder.actions == []
 
 
+@pytest.mark.parametrize(
+    ("change", "param", "message"),
+    [
+        ({"stop": ["a"] * 17}, "stop", "'stop' cannot be used: List should have at most 16 items, not 17."),
+        ({"stop": 5}, "stop", "'stop' must be a string or a list."),
+        ({"stop": ["a", 5]}, "stop.1", "'stop.1' must be a string."),
+        ({"tool_choice": 5}, "tool_choice", "'tool_choice' must be a string or an object."),
+        ({"stream_options": 5}, "stream_options", "'stream_options' must be an object."),
+        ({"chat_template_kwargs": {"a": []}}, "chat_template_kwargs.a", "true or false or a whole number"),
+        ({"temperature": "hot", "tool_choice": 5}, "temperature", "'temperature' must be a number."),
+        ({"messages": [user("hi"), 3, 4]}, "messages.1", "'messages.1' must be an object."),
+    ],
+)
+async def test_a_wrong_type_is_told_in_the_words_of_json(change: dict[str, Any], param: str, message: str) -> None:
+    error = (await Bench().post(GOOD | change)).json()["error"]
+    assert error["param"] == param
+    assert message in error["message"]
+
+
+async def test_a_field_that_is_missing_is_said_to_be() -> None:
+    error = (await Bench().post({"messages": [user("hi")]})).json()["error"]
+    assert (error["param"], error["message"]) == ("model", "'model' is missing.")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"hi"', b"\xff"])
 async def test_a_body_that_is_not_a_json_object_is_a_400(body: bytes) -> None:
     async with Bench().client() as client:
         response = await client.post("/v1/chat/completions", content=body)
     assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert "JSON" in response.json()["error"]["message"]
+    assert "Body" not in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic key"}])
