@@ -109,7 +109,7 @@ class Intake:
 def _refuse_unusable(event: Event) -> None:
     """Raises RejectedError for an action that could not be opened: none may be in the log, for every start reads it."""
     if isinstance(event, ActionTaken):
-        open_action(event, None)
+        open_action(event, None, event.time_ms)
 
 
 def _named_actions(event: Event) -> Iterator[str]:

@@ -117,7 +117,8 @@ class Bounds(Protocol):
 class ConversationIndex:
     """Open actions by what they replied, per tenant.
 
-    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; max_chain_age_ms: a prompt is stored
+    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; the age counts from when it was heard
+             of, or, restored, from its own time, where that is not yet to come; max_chain_age_ms: a prompt is stored
              whole where the whole one that it would build on is older; now_ms: the clock; next_id: makes the ids of
              new conversations.
     """
@@ -206,11 +207,7 @@ class ConversationIndex:
 
         Raises:  MalformedEventError: it cannot be kept.
         """
-        base = None if action.base_action_id is None else self._open.get(action.base_action_id)
-        if base is None and action.base_action_id is not None:
-            return False
-        self._open.add(open_action(action, base))
-        return True
+        return self._open_since(action, self._now_ms())
 
     def get(self, action_id: str) -> OpenAction | None:
         """An action, if it is open."""
@@ -239,9 +236,10 @@ class ConversationIndex:
         since, self._open = self._open, self._empty()
         unique = {action.id: action for action in actions}
         unusable: list[RejectedError] = []
+        now_ms = self._now_ms()
         for recorded in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
             try:
-                self.add(recorded)
+                self._open_since(recorded, min(recorded.time_ms, now_ms))
             except RejectedError as error:
                 unusable.append(error)
         if unusable:
@@ -254,12 +252,19 @@ class ConversationIndex:
                 known.answered |= action.answered
                 known.feedback |= action.feedback
             self._open.add(action)
-        self._open.drop_older_than(self._now_ms())
+        self._open.drop_older_than(now_ms)
         for state in next_states:
             parent = self._open.get(state.action_id)
             if parent is not None and state.kind == "messages":
                 parent.answered = True
         return len(self._open)
+
+    def _open_since(self, action: ActionTaken, heard_ms: int) -> bool:
+        base = None if action.base_action_id is None else self._open.get(action.base_action_id)
+        if base is None and action.base_action_id is not None:
+            return False
+        self._open.add(open_action(action, base, heard_ms))
+        return True
 
     def _may_grow(self, parent: OpenAction) -> bool:
         """Whether another prompt may be stored against this action's."""

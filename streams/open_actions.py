@@ -32,6 +32,7 @@ class OpenAction:
     """One served action. Only two fields change: `answered`, it has a next state other than `ended`, and `feedback`."""
 
     about: Event  # its id and time, whose it is: all that every event has
+    heard_ms: int  # its age counts from here: when this process heard of it, whatever a producer's clock says
     request_id: str
     sibling: int
     turn: int
@@ -120,28 +121,29 @@ class OpenAction:
         return chain[::-1]
 
 
-def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
+def open_action(action: ActionTaken, base: OpenAction | None, heard_ms: int) -> OpenAction:
     """The open form of a recorded action whose `base_action_id` is `base`.
 
     Raises:  MalformedEventError: it holds what cannot be kept here, whatever its schema allows.
     """
     try:
-        return _opened(action, base)
+        return _opened(action, base, heard_ms)
     except (OverflowError, RecursionError, ValueError) as error:
         message = f"{action.type} {action.id} cannot be kept open: {error}."
         raise MalformedEventError(message) from error
 
 
-def _opened(action: ActionTaken, base: OpenAction | None) -> OpenAction:
+def _opened(action: ActionTaken, base: OpenAction | None, heard_ms: int) -> OpenAction:
     known = (*base.all_messages(), base.reply) if base else ()
     whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
     return OpenAction(
         about=Event(id=action.id, **context_of(action)),
+        heard_ms=heard_ms,
         request_id=action.request_id,
         sibling=action.sibling,
         turn=action.turn,
         turn_type=action.turn_type,
-        root_time_ms=action.time_ms if base is None else base.root_time_ms,
+        root_time_ms=min(action.time_ms, heard_ms) if base is None else base.root_time_ms,
         reply=action.reply,
         reply_digest=digest_message(action.reply),
         read=Counter(digest_message(message) for message in whole if message.role not in UNMATCHED_ROLES),
@@ -163,7 +165,7 @@ def _message_bytes(message: Message) -> int:
 
 
 class OpenActions:
-    """The bounded store; the oldest entry is dropped first."""
+    """The bounded store; the oldest entry, which is the one that was heard of first, is dropped first."""
 
     def __init__(self, *, max_bytes: int, max_age_ms: int) -> None:
         self._max_bytes = max_bytes
@@ -215,8 +217,8 @@ class OpenActions:
                 del self._by_key[key]
 
     def drop_older_than(self, now_ms: int) -> None:
-        """Forget what is past the age limit."""
-        while self._by_id and next(iter(self._by_id.values())).about.time_ms < now_ms - self._max_age_ms:
+        """Forget what was heard of longer ago than the age limit."""
+        while self._by_id and next(iter(self._by_id.values())).heard_ms < now_ms - self._max_age_ms:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
