@@ -94,6 +94,8 @@ class Chat:
         will_record = self._ports.recording.admit()
         raw = await read_body(request, self._config.max_body_bytes)
         call = wire.read(raw, self._config, partial(self._ports.index.served, tenant))
+        if call.grammar.forced:
+            call = replace(call, grammar=await asyncio.to_thread(call.grammar.built))
         session = session_headers(request.headers)
         turn = await self._begin(request_id, tenant, call, session, route_for(call.model, self._routes))
         head = Head(

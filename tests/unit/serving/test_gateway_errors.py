@@ -9,10 +9,12 @@ from schemas.errors import EngineUnavailableError
 from serving.errors import EngineRefusedError
 from tests.unit.serving.gateway_fakes import CONTEXT_LENGTH, Bench, ScriptedEngine, assistant, chunks_of, user
 from tests.unit.serving.test_gateway import loaded
+from tests.unit.serving.test_gateway_grammar import nested
 
 GOOD: dict[str, Any] = {"model": "assistant", "messages": [user("hi")]}
 LONGEST_TEXT = CONTEXT_LENGTH - 7 - len("<user><assistant>")  # SGLang refuses prompts from context length - 6 on
 DEEP_TOOLS = orjson.loads('[{"function": {"name": "f", "parameters": ' + '{"x":' * 300 + "1" + "}" * 300 + "}}]")
+SPREADING = {"type": "function", "function": {"name": "f", "parameters": nested(6, 6)}}  # 12 MB of grammar
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -47,6 +49,7 @@ PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         ({"top_logprobs": 2}, 400, None, "top_logprobs"),
         ({"tools": [{"type": "function"}]}, 400, None, "tools"),
         ({"tool_choice": "required"}, 400, None, "tool_choice"),
+        ({"tools": [SPREADING], "tool_choice": "required"}, 400, None, "tools"),
         ({"response_format": {"type": "json_schema"}}, 400, None, "response_format"),
     ],
 )
