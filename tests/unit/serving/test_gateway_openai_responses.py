@@ -223,7 +223,7 @@ async def test_a_stream_that_breaks_off_says_that_the_response_failed() -> None:
 
 
 async def test_errors_are_the_sdks_own_classes(client: AsyncOpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as lost:
+    with pytest.raises(openai.BadRequestError) as lost:  # as OpenAI's API does it
         await client.responses.create(model="assistant", input="hi", previous_response_id="resp_123")
     assert (lost.value.code, lost.value.param) == ("previous_response_not_found", "previous_response_id")
     with pytest.raises(openai.NotFoundError) as missing:
@@ -283,4 +283,4 @@ async def test_another_tenants_response_is_not_found() -> None:
     first = await bench.post({"model": "assistant", "input": "hi"}, {"authorization": "Bearer a"}, path=PATH)
     body = {"model": "assistant", "input": "and?", "previous_response_id": first.json()["id"]}
     answers = [await bench.post(body, {"authorization": f"Bearer {key}"}, path=PATH) for key in "ba"]
-    assert [answer.status_code for answer in answers] == [404, 200]
+    assert [answer.status_code for answer in answers] == [400, 200]
