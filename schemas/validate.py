@@ -34,11 +34,12 @@ def validate(event: Event) -> None:
 
     Raises:  TokenMismatchError: ids, log-probs, spans or hints that do not fit each other.
              MalformedEventError: counts, offsets or a rating and its scale that contradict each other; an id that is
-             too long or holds control characters.
+             too long or holds control characters; a reply that is nobody's answer.
     """
     _validate_ids(event)
     match event:
         case ActionTaken():
+            _validate_reply(event)
             _validate_response(event)
             _validate_kept(event)
         case FeedbackGiven():
@@ -59,6 +60,12 @@ def _validate_ids(event: Event) -> None:
                 f"{MAX_ID_CHARS} characters, and no control characters."
             )
             raise MalformedEventError(message)
+
+
+def _validate_reply(event: ActionTaken) -> None:
+    if event.reply.role != "assistant":
+        message = f"{_name(event)} has a reply of the role {event.reply.role!r}; a reply is the assistant's."
+        raise MalformedEventError(message)
 
 
 def _validate_response(event: ActionTaken | SampleBuilt) -> None:

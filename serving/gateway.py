@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from schemas.clock import Clock, now_ms
 from schemas.errors import NextstateError
-from serving.admission import tenant_of
+from serving.admission import route_for, tenant_of
 from serving.chat import Chat, Served
 from serving.config import GatewayConfig
 from serving.drawing import Engine
@@ -73,7 +73,7 @@ def create_app(
 
     return Starlette(
         routes=endpoints,
-        middleware=[Middleware(Measured, metrics=metrics, paths=frozenset(route.path for route in endpoints))],
+        middleware=[Middleware(Measured, metrics=metrics, routes=endpoints)],
         exception_handlers=dict.fromkeys((NextstateError, HTTPException, ClientDisconnect, Exception), error_response),
         lifespan=lifespan,
     )
@@ -90,6 +90,7 @@ def _endpoints(
         Route("/v1/traces", otlp.traces, methods=["POST"]),
         Route("/v1/logs", otlp.logs, methods=["POST"]),
         Route("/v1/models", overview.models),
+        Route("/v1/models/{model}", overview.model),
         Route("/health", overview.health),
         Route("/metrics", overview.metrics),
     ]
@@ -109,6 +110,11 @@ class _Overview:
         policies = list(self._routes.versions)
         page = {"has_more": False, "first_id": policies[0], "last_id": policies[-1]}
         return JSONResponse({"object": "list", "data": [*map(_model, policies)], **page})
+
+    async def model(self, request: Request) -> Response:
+        """GET /v1/models/{model}."""
+        tenant_of(request.headers, self._config.api_keys)
+        return JSONResponse(_model(route_for(request.path_params["model"], self._routes).policy))
 
     async def health(self, _: Request) -> Response:
         """GET /health: ready while the engine answers and events can be kept, be it in the spool."""

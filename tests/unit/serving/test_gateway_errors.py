@@ -141,6 +141,7 @@ async def test_paths_and_methods_that_do_not_exist_have_openais_form_too() -> No
         missing, wrong = await client.get("/v1/nothing"), await client.get("/v1/chat/completions")
     assert (missing.status_code, wrong.status_code) == (404, 405)
     assert missing.json()["error"]["type"] == "invalid_request_error"
+    assert wrong.headers["allow"] == "POST"
 
 
 async def test_what_the_engine_refuses_is_passed_on_with_its_status_and_words() -> None:

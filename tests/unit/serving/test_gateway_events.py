@@ -96,6 +96,11 @@ async def test_an_older_version_is_read_as_todays() -> None:
         ({"type": "com.example"}, "none that producers write"),
         ({"data": {**ACTION, "conversation_id": ""}}, "conversation_id"),
         ({"data": {**ACTION, "response_logprobs": [-1.0]}}, "response_logprobs"),
+        ({"data": {**ACTION, "reply": {"role": "user", "content": "4"}}}, "role 'user'"),
+        ({"data": {**ACTION, "tools": "weather"}}, "tools"),
+        ({"data": {**ACTION, "tools": "{}"}}, "tools"),
+        ({"data": {**ACTION, "tools": "[3]"}}, "tools"),
+        ({"data": {**ACTION, "template_arguments": "[]"}}, "template_arguments"),
     ],
 )
 async def test_what_is_wrong_with_an_event_is_said(changes: dict[str, Any], reason: str) -> None:

@@ -152,10 +152,12 @@ async def test_each_path_is_counted_and_paths_that_are_not_served_are_one() -> N
         await client.post("/v1/messages/count_tokens", json=BODIES["/v1/messages"])
         for name in "ab":
             await client.get(f"/v1/messages/{name}")
+            await client.get(f"/v1/models/{name}")
         lines = (await client.get("/metrics")).text.splitlines()
     for path in (*PATHS, "/v1/messages/count_tokens"):
         assert f'nextstate_requests_total{{path="{path}",status="200"}} 1.0' in lines
     assert 'nextstate_requests_total{path="other",status="404"} 2.0' in lines
+    assert 'nextstate_requests_total{path="/v1/models/{model}",status="404"} 2.0' in lines
 
 
 @pytest.mark.parametrize("path", PATHS)
