@@ -13,7 +13,7 @@ from typing import Literal
 
 from schemas.context import context_of
 from schemas.errors import MalformedEventError
-from schemas.events import ActionTaken, Event, FeedbackGiven, KeptTail, Message, TurnType
+from schemas.events import ActionTaken, Event, FeedbackGiven, FinishReason, KeptTail, Message, TurnType
 from schemas.feedback import digest_said
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved, put_together
@@ -39,6 +39,7 @@ class OpenAction:
     turn_type: TurnType
     root_time_ms: int  # of the action, at the end of its bases, that is stored whole
     reply: Message
+    finish_reason: FinishReason
     reply_digest: str
     read: Counter[str]  # digests of the messages it read, system messages left out
     base: "OpenAction | None"
@@ -145,6 +146,7 @@ def _opened(action: ActionTaken, base: OpenAction | None, heard_ms: int) -> Open
         turn_type=action.turn_type,
         root_time_ms=min(action.time_ms, heard_ms) if base is None else base.root_time_ms,
         reply=action.reply,
+        finish_reason=action.finish_reason,
         reply_digest=digest_message(action.reply),
         read=Counter(digest_message(message) for message in whole if message.role not in UNMATCHED_ROLES),
         base=base,

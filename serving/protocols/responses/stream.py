@@ -51,7 +51,7 @@ class ItemStream:
     def finish(self, choice: ChoiceFinished) -> bytes:
         """Text that was held back, and the end of each item."""
         parts = [self._text(choice.rest)] if choice.rest else []
-        for index, item in enumerate(output_items(self._head, choice)):
+        for index, item in enumerate(output_items(self._head.action_ids[0], choice.action, choice.logprobs)):
             is_text = item["type"] == "message"
             parts.append(self._text_done(item) if is_text else self._call(index, item))
             parts.append(self._event("response.output_item.done", output_index=index, item=item))
@@ -76,7 +76,7 @@ class ItemStream:
         if self._text_is_open:
             return b""
         self._text_is_open = True
-        item = message_item(self._head, [], status="in_progress")
+        item = message_item(self._head.action_ids[0], [], status="in_progress")
         opening = self._event("response.output_item.added", output_index=0, item=item)
         return opening + self._part("content_part.added", part=text_part(""))
 

@@ -1,5 +1,6 @@
 """OpenAI's Responses: as the real SDK sees it, and each event by the SDK's own types."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -232,6 +233,58 @@ async def test_errors_are_the_sdks_own_classes(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as long:
         await client.responses.create(model="assistant", input="long " * 200)
     assert (long.value.code, long.value.param) == ("context_length_exceeded", "input")
+
+
+async def test_a_response_is_told_again(bench: Bench, client: AsyncOpenAI) -> None:
+    first = await client.responses.create(
+        model="assistant", input="weather?", tools=[WEATHER], instructions="Be brief."
+    )
+    again = await client.responses.retrieve(first.id)
+    assert Response.model_validate(again.model_dump()).output == first.output
+    assert (again.id, again.status, again.model) == (first.id, "completed", "assistant")
+    assert (again.usage, again.instructions, again.error) == (first.usage, "Be brief.", None)
+    assert abs(again.created_at - first.created_at) <= 1
+
+
+async def test_a_response_that_was_cut_is_told_again_as_it_was(bench: Bench, client: AsyncOpenAI) -> None:
+    bench.engine.finish_reason = "length"
+    first = await client.responses.create(model="assistant", input="hi")
+    again = await client.responses.retrieve(first.id)
+    assert (again.status, again.output, again.incomplete_details) == (
+        "incomplete",
+        first.output,
+        first.incomplete_details,
+    )
+
+
+async def test_a_response_that_a_client_left_is_told_as_cancelled() -> None:
+    bench = Bench([["Hel", asyncio.Event()]])
+    asking = asyncio.create_task(bench.post({"model": "assistant", "input": "hi", "stream": True}, path=PATH))
+    while not bench.engine.requests:
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    while not bench.index.get(bench.recorder.actions[0].id if bench.recorder.actions else ""):
+        await asyncio.sleep(0.01)
+    async with bench.client() as client:
+        again = (await client.get(f"{PATH}/resp_{bench.recorder.actions[0].id}")).json()
+    assert (again["status"], again["output"][0]["status"]) == ("cancelled", "incomplete")
+    assert Response.model_validate(again).output_text == "Hel"
+
+
+async def test_a_response_is_told_to_its_own_tenant_only_and_whole() -> None:
+    bench = Bench(api_keys={"a": "anna", "b": "bob"})
+    first = await bench.post({"model": "assistant", "input": "hi"}, {"authorization": "Bearer a"}, path=PATH)
+    path = f"{PATH}/{first.json()['id']}"
+    async with bench.client() as client:
+        seen = {key: await client.get(path, headers={"authorization": f"Bearer {key}"}) for key in "abc"}
+        own = {"authorization": "Bearer a"}
+        stream = await client.get(f"{path}?stream=true", headers=own)
+        item = await client.get(f"{PATH}/{first.json()['output'][0]['id']}", headers=own)
+        lines = (await client.get("/metrics")).text
+    assert [answer.status_code for answer in seen.values()] == [200, 404, 401]
+    assert (stream.status_code, stream.json()["error"]["param"]) == (400, "stream")
+    assert item.status_code == 404
+    assert 'path="/v1/responses/{response}",status="200"' in lines
 
 
 PNG = "data:image/png;base64,AAAA"
