@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from infra.home import Home
 from infra.secrets import secret_values, without_secrets
 from infra.settings import Settings
 
@@ -27,3 +28,9 @@ def take_over(file: Path, environment: Mapping[str, str] = os.environ) -> Settin
             place = place[name]
         place[secret.path[-1]] = value
     return Settings.model_validate(table)
+
+
+def last_settings(settings: Settings) -> Settings:
+    """The settings of the stack that ran in this home last; these, where none has."""
+    handed_over = Home(settings.home).settings_file
+    return take_over(handed_over) if handed_over.exists() else settings

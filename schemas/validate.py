@@ -7,21 +7,39 @@ promise 5).
 Legend: T response tokens, H hints.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from schemas.errors import MalformedEventError, TokenMismatchError
 from schemas.events import ActionTaken, BatchSealed, Event, FeedbackGiven, KeptTail, SampleBuilt, VersionSpan
 from schemas.origin import UNSCORED
 
+MAX_TOKEN_ID = 2**31 - 1  # engines, Arrow columns and open actions keep ids in 32 bits
+MAX_ID_CHARS = 256  # ids travel in headers of Kafka and HTTP, which have room for some thousand bytes
+ID_FIELDS = (  # what producers name; the ids of derived events are digests of these
+    "id",
+    "conversation_id",
+    "episode_id",
+    "group_id",
+    "request_id",
+    "action_id",
+    "base_action_id",
+    "parent_action_id",
+)
+_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")  # nobody needs control characters, and no header can hold them
+
 
 def validate(event: Event) -> None:
-    """Check the laws of the event's own type; types without any pass.
+    """Check the laws of every event's ids, and those of its own type.
 
     Raises:  TokenMismatchError: ids, log-probs, spans or hints that do not fit each other.
-             MalformedEventError: counts, offsets or a rating and its scale that contradict each other.
+             MalformedEventError: counts, offsets or a rating and its scale that contradict each other; an id that is
+             too long or holds control characters; a reply that is nobody's answer.
     """
+    _validate_ids(event)
     match event:
         case ActionTaken():
+            _validate_reply(event)
             _validate_response(event)
             _validate_kept(event)
         case FeedbackGiven():
@@ -33,6 +51,23 @@ def validate(event: Event) -> None:
             _validate_range(event)
 
 
+def _validate_ids(event: Event) -> None:
+    for field in ID_FIELDS:
+        given = getattr(event, field, None)
+        if given and (len(given) > MAX_ID_CHARS or not _ID.fullmatch(given)):
+            message = (
+                f"{type(event).__name__} {event.id[:40]!r} has the {field} {given[:40]!r} (cut); an id has at most "
+                f"{MAX_ID_CHARS} characters, and no control characters."
+            )
+            raise MalformedEventError(message)
+
+
+def _validate_reply(event: ActionTaken) -> None:
+    if event.reply.role != "assistant":
+        message = f"{_name(event)} has a reply of the role {event.reply.role!r}; a reply is the assistant's."
+        raise MalformedEventError(message)
+
+
 def _validate_response(event: ActionTaken | SampleBuilt) -> None:
     num_ids, num_logprobs = len(event.response_ids), len(event.response_logprobs)
     if event.logprob_origin == UNSCORED:
@@ -42,8 +77,8 @@ def _validate_response(event: ActionTaken | SampleBuilt) -> None:
         raise TokenMismatchError(message)
     else:
         _validate_spans(event, event.token_versions, num_ids)
-    _refuse_negative(event, "prompt_ids", event.prompt_ids)
-    _refuse_negative(event, "response_ids", event.response_ids)
+    _refuse_impossible(event, "prompt_ids", event.prompt_ids)
+    _refuse_impossible(event, "response_ids", event.response_ids)
 
 
 def _refuse_scores(event: ActionTaken | SampleBuilt) -> None:
@@ -68,9 +103,10 @@ def _validate_spans(event: Event, spans: Sequence[VersionSpan], num_tokens: int)
         raise TokenMismatchError(message)
 
 
-def _refuse_negative(event: Event, field: str, ids: Sequence[int]) -> None:
-    if ids and min(ids) < 0:
-        message = f"{_name(event)} has the negative token id {min(ids)} in {field}; ids start at 0."
+def _refuse_impossible(event: Event, field: str, ids: Sequence[int]) -> None:
+    if ids and (min(ids) < 0 or max(ids) > MAX_TOKEN_ID):
+        wrong = min(ids) if min(ids) < 0 else max(ids)
+        message = f"{_name(event)} has the impossible token id {wrong} in {field}; ids are 0 to {MAX_TOKEN_ID}."
         raise TokenMismatchError(message)
 
 
@@ -111,7 +147,7 @@ def _validate_teacher(event: SampleBuilt) -> None:
         message = f"{_name(event)} has {len(event.hints)} hints but {len(event.teacher_prompt_ids)} teacher prompts."
         raise TokenMismatchError(message)
     for ids in event.teacher_prompt_ids:
-        _refuse_negative(event, "teacher_prompt_ids", ids)
+        _refuse_impossible(event, "teacher_prompt_ids", ids)
 
 
 def _validate_range(event: BatchSealed) -> None:

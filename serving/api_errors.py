@@ -4,6 +4,7 @@ Owns the mapping from the error tree to HTTP statuses. A client reads one senten
 retry, so what passes by itself is 503 with `Retry-After`. How a body says it is the protocol's (serving/protocols).
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from schemas.errors import (
@@ -20,7 +21,10 @@ RETRY_AFTER_S = 5
 
 
 class ApiError(RejectedError):
-    """A request that is refused, with what a client needs to know: status, the parameter at fault, a stable code."""
+    """A request that is refused, with what a client needs to know: status, the parameter at fault, a stable code.
+
+    Args:    headers: of the response, beside those that go with the status.
+    """
 
     def __init__(
         self,
@@ -29,22 +33,24 @@ class ApiError(RejectedError):
         status: HTTPStatus = HTTPStatus.BAD_REQUEST,
         param: str | None = None,
         code: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.param = param
         self.code = code
+        self._own_headers = dict(headers or {})
 
     @property
     def headers(self) -> dict[str, str]:
         """Response headers that go with the status."""
         match self.status:
             case HTTPStatus.SERVICE_UNAVAILABLE:
-                return {"retry-after": str(RETRY_AFTER_S)}
+                return {"retry-after": str(RETRY_AFTER_S), **self._own_headers}
             case HTTPStatus.UNAUTHORIZED:
-                return {"www-authenticate": "Bearer"}
+                return {"www-authenticate": "Bearer", **self._own_headers}
             case _:
-                return {}
+                return self._own_headers
 
 
 def as_api_error(error: BaseException) -> ApiError:

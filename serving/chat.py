@@ -8,11 +8,13 @@ else: not for other requests, not for training.
 """
 
 import asyncio
+import string
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -37,6 +39,7 @@ from streams.conversation import Match
 from streams.topics import NEXT_STATES
 
 T = TypeVar("T")
+_HEADER_SAFE = string.punctuation.replace("%", "")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -91,6 +94,8 @@ class Chat:
         will_record = self._ports.recording.admit()
         raw = await read_body(request, self._config.max_body_bytes)
         call = wire.read(raw, self._config, partial(self._ports.index.served, tenant))
+        if call.grammar.forced:
+            call = replace(call, grammar=await asyncio.to_thread(call.grammar.built))
         session = session_headers(request.headers)
         turn = await self._begin(request_id, tenant, call, session, route_for(call.model, self._routes))
         head = Head(
@@ -218,7 +223,7 @@ class Chat:
 def _headers(facts: TurnFacts) -> dict[str, str]:
     """What a client may want to know of a turn: the ids to give feedback on, and who answered."""
     return {
-        "x-conversation-id": facts.match.conversation_id,
+        "x-conversation-id": quote(facts.match.conversation_id, safe=_HEADER_SAFE),  # a producer may name it anything
         "x-action-id": ",".join(facts.action_ids),
         "x-policy-version": str(facts.route.version),
     }

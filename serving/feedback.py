@@ -13,6 +13,7 @@ one counts. Owns the feedback that is being recorded; what was recorded, each op
 import asyncio
 from dataclasses import replace
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -93,7 +94,7 @@ class Feedback:
             case "response_id":  # `chatcmpl-<request id>`, and so on: each API has a prefix of its own
                 return index.known_by("request", tenant, action_of(call.name))
             case "conversation_id":
-                return self._last(tenant, call.name)
+                return self._last(tenant, call.name) or self._last(tenant, unquote(call.name))  # as the header has it
             case "session_id":
                 return self._last(tenant, session_conversation(tenant, call.name))
 

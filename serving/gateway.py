@@ -4,12 +4,14 @@ Dataflow:  POST to a protocol's endpoint (serving/protocols) ──► serving/c
            POST /v1/feedback ──► serving/feedback.py ──► FeedbackGiven
            POST /v1/events ──► serving/intake.py ──► whatever producers elsewhere say
            POST /v1/traces, /v1/logs ──► serving/otlp/ ──► ActionTaken, NextStateObserved, of models served elsewhere
+           GET  /v1/responses/{id}: an answer told again, from the open actions
            GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -21,7 +23,8 @@ from starlette.routing import Route
 
 from schemas.clock import Clock, now_ms
 from schemas.errors import NextstateError
-from serving.admission import tenant_of
+from serving.admission import route_for, tenant_of
+from serving.api_errors import ApiError
 from serving.chat import Chat, Served
 from serving.config import GatewayConfig
 from serving.drawing import Engine
@@ -32,6 +35,7 @@ from serving.metrics import GatewayMetrics
 from serving.otlp.receiver import OtlpReceiver
 from serving.protocols import WIRES
 from serving.protocols.messages.read import read_countable
+from serving.protocols.responses.kept import kept_response
 from serving.recording import Recorder, Recording
 from serving.routing import Routes
 from serving.shutdown import SETTLE_S
@@ -73,7 +77,7 @@ def create_app(
 
     return Starlette(
         routes=endpoints,
-        middleware=[Middleware(Measured, metrics=metrics, paths=frozenset(route.path for route in endpoints))],
+        middleware=[Middleware(Measured, metrics=metrics, routes=endpoints)],
         exception_handlers=dict.fromkeys((NextstateError, HTTPException, ClientDisconnect, Exception), error_response),
         lifespan=lifespan,
     )
@@ -89,7 +93,9 @@ def _endpoints(
         Route("/v1/events", intake.events, methods=["POST"]),
         Route("/v1/traces", otlp.traces, methods=["POST"]),
         Route("/v1/logs", otlp.logs, methods=["POST"]),
+        Route("/v1/responses/{response}", overview.response),
         Route("/v1/models", overview.models),
+        Route("/v1/models/{model}", overview.model),
         Route("/health", overview.health),
         Route("/metrics", overview.metrics),
     ]
@@ -109,6 +115,18 @@ class _Overview:
         policies = list(self._routes.versions)
         page = {"has_more": False, "first_id": policies[0], "last_id": policies[-1]}
         return JSONResponse({"object": "list", "data": [*map(_model, policies)], **page})
+
+    async def model(self, request: Request) -> Response:
+        """GET /v1/models/{model}."""
+        tenant_of(request.headers, self._config.api_keys)
+        return JSONResponse(_model(route_for(request.path_params["model"], self._routes).policy))
+
+    async def response(self, request: Request) -> Response:
+        """GET /v1/responses/{response}, whole."""
+        tenant = tenant_of(request.headers, self._config.api_keys)
+        if request.query_params.get("stream") == "true":
+            raise ApiError("A response that is told again cannot be streamed; leave 'stream' out.", param="stream")
+        return JSONResponse(kept_response(request.path_params["response"], partial(self._ports.index.served, tenant)))
 
     async def health(self, _: Request) -> Response:
         """GET /health: ready while the engine answers and events can be kept, be it in the spool."""

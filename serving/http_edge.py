@@ -4,12 +4,13 @@ What the gateway needs of ASGI beyond Starlette; knows nothing of turns or event
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.errors import NextstateError
@@ -24,20 +25,22 @@ _LOGGER = logging.getLogger(__name__)
 class Measured:
     """Middleware: counts requests by path and status, and those not answered whole yet.
 
-    Args:    paths: those that are served; the others count as one, so that no client can grow the metric.
+    Args:    routes: those that are served, each counts by its pattern; what fits none counts as one, so that no client
+             can grow the metric.
     """
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, routes: Sequence[Route]) -> None:
         self._app = app
         self._metrics = metrics
-        self._paths = paths
+        self._plain = frozenset(route.path for route in routes if not route.param_convertors)
+        self._patterns = [route for route in routes if route.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"] if scope["path"] in self._paths else "other"
+        path = self._counted_as(scope["path"])
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -46,6 +49,11 @@ class Measured:
 
         with self._metrics.in_flight.track_inprogress():
             await self._app(scope, receive, counted)
+
+    def _counted_as(self, path: str) -> str:
+        if path in self._plain:
+            return path
+        return next((route.path for route in self._patterns if route.path_regex.fullmatch(path)), "other")
 
 
 class EventStream(StreamingResponse):
@@ -77,7 +85,8 @@ def api_error_of(error: Exception) -> ApiError:
         case NextstateError():
             return as_api_error(error)
         case HTTPException():
-            return ApiError(f"{error.detail}.", status=HTTPStatus(error.status_code))
+            # Its headers say which methods a path has, for one.
+            return ApiError(f"{error.detail}.", status=HTTPStatus(error.status_code), headers=error.headers)
         case ClientDisconnect():
             return ApiError("The client has left.", status=HTTPStatus.REQUEST_TIMEOUT)
         case _:

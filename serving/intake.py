@@ -27,6 +27,7 @@ from serving.protocols.openai import error_body
 from serving.recording import Recording
 from streams.cloudevents import read_cloudevent
 from streams.conversation import ConversationIndex
+from streams.open_actions import open_action
 from streams.topics import TOPIC_OF
 
 CONTENT_TYPES = ("application/cloudevents+json", "application/cloudevents-batch+json", "application/json")
@@ -77,6 +78,7 @@ class Intake:
             try:
                 event = read_cloudevent(raw, tenant)
                 self._refuse_others_actions(event)
+                _refuse_unusable(event)
                 taken.append((place, event))
             except RejectedError as error:
                 refused.append(_refusal(place, raw, error))
@@ -101,6 +103,12 @@ class Intake:
             if action is not None and action.about.tenant != event.tenant:
                 message = f"{event.type} {event.id} names the action {action_id}, which is none of this key's tenant."
                 raise RejectedError(message)
+
+
+def _refuse_unusable(event: Event) -> None:
+    """Raises RejectedError for an action that could not be opened: none may be in the log, for every start reads it."""
+    if isinstance(event, ActionTaken):
+        open_action(event, None, event.time_ms)
 
 
 def _named_actions(event: Event) -> Iterator[str]:

@@ -21,6 +21,7 @@ from schemas.identity import digest_text
 from serving.chat_template import read_chat_template, template_environment
 from serving.encoding import TextEncoder
 from serving.model_folder import no_model_folder, vocab_size
+from serving.token_text import Token, TokenTexts
 from serving.tool_calls import TOOL_CALL_OPEN, split_tool_calls
 
 HINT_MARK = "I have told you before:"  # the small model follows it 1.3 to 3 times as often as one in brackets
@@ -39,7 +40,7 @@ class ChatRenderer:
 
     def __init__(self, model_path: Path, context_length: int = sys.maxsize) -> None:
         self._template = read_chat_template(model_path)
-        self._tokenizer, self._encode = _read_tokenizer(model_path)
+        self._tokenizer, self._encode, self._texts = _read_tokenizer(model_path)
         self.vocab_size = vocab_size(model_path)
         self.context_length = context_length
         self._special = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -94,6 +95,10 @@ class ChatRenderer:
         """Text of some tokens, without special ones: what a client reads."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
+    def token(self, token_id: int) -> Token:
+        """What one token adds to a text."""
+        return self._texts.of(token_id)
+
     def parse_reply(self, text: str) -> Message:
         """The assistant message that a reply's text stands for: its text and its tool calls, apart."""
         content, calls = split_tool_calls(text)
@@ -139,15 +144,15 @@ def with_hint(messages: tuple[Message, ...], hint: str) -> tuple[Message, ...]:
     return (*messages[:last], hinted, *messages[last + 1 :])
 
 
-def _read_tokenizer(model_path: Path) -> tuple[Tokenizer, TextEncoder]:
+def _read_tokenizer(model_path: Path) -> tuple[Tokenizer, TextEncoder, TokenTexts]:
     file = model_path / "tokenizer.json"
     if not file.is_file():
         message = f"{file} does not exist; nextstate needs the model's fast tokenizer."
         raise SettingsError(message)
     try:
-        written = file.read_text(encoding="utf-8")
-        tokenizer = Tokenizer.from_str(written)
-        return tokenizer, TextEncoder(tokenizer, orjson.loads(written))
+        text = file.read_text(encoding="utf-8")
+        tokenizer, written = Tokenizer.from_str(text), orjson.loads(text)
+        return tokenizer, TextEncoder(tokenizer, written), TokenTexts(tokenizer, written)
     except Exception as error:  # the library raises nothing narrower
         raise no_model_folder(model_path, f"tokenizer.json: {error}") from error
 

@@ -13,7 +13,7 @@ and the action are safe, the finish. Unblocked by: the recorder.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from serving.facts import TurnFacts, action_taken, sampling_of, session_ended, w
 from serving.metrics import GatewayMetrics
 from serving.recording import Recording
 from serving.reply_text import ReplyParser
+from serving.token_text import Token
 from streams.conversation import ConversationIndex
 from streams.topics import ACTIONS, NEXT_STATES
 
@@ -34,17 +35,17 @@ _LOGGER = logging.getLogger(__name__)
 class TurnRenderer(ReplyParser, Protocol):
     """What `serving.rendering.ChatRenderer` does for a turn."""
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of some tokens."""
+    def token(self, token_id: int) -> Token:
+        """What one token adds to a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprob:
-    """One drawn token: its text and log-probability (nats), and those of its most likely rivals."""
+    """One token, its log-probability (nats), and, of one that was drawn, its most likely rivals."""
 
-    text: str
+    token: Token
     logprob: float
-    top: tuple[tuple[str, float], ...] = ()
+    top: "tuple[TokenLogprob, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,11 +201,19 @@ class Turn:
         )
 
     def _token_logprobs(self, drawing: Drawing, start: int, end: int) -> tuple[TokenLogprob, ...]:
+        """Of the tokens that have a part in the text. A rival may be a special one, which would have ended it."""
         if not self.facts.call.logprobs:
             return ()
-        decode = self._ports.renderer.decode
+        token = self._ports.renderer.token
         rivals = drawing.top_logprobs[start:end] or [()] * (end - start)
         return tuple(
-            TokenLogprob(text=decode((token,)), logprob=logprob, top=tuple((decode((id_,)), lp) for id_, lp in top))
-            for token, logprob, top in zip(drawing.ids[start:end], drawing.logprobs[start:end], rivals, strict=True)
+            TokenLogprob(
+                token=drawn,
+                logprob=logprob,
+                top=tuple(TokenLogprob(token=token(id_), logprob=lp) for id_, lp in top),
+            )
+            for drawn, logprob, top in zip(
+                map(token, drawing.ids[start:end]), drawing.logprobs[start:end], rivals, strict=True
+            )
+            if not drawn.is_special
         )

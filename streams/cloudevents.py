@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from schemas.errors import MalformedEventError, UnknownEventError
-from schemas.events import Event
+from schemas.events import ActionTaken, Event
 from schemas.identity import tenants_id
 from schemas.upcast import READABLE
 from streams.codec import read_event, read_time
@@ -44,6 +44,7 @@ def read_cloudevent(raw: object, tenant: str) -> Event:
 
     Args:    raw: parsed JSON; tenant: becomes the event's where it names none.
     Raises:  MalformedEventError: it is no CloudEvent, does not fit its schema, has no key, or names another tenant;
+             its tools or template arguments are not the JSON that they should be;
              UnknownEventError: a type that producers do not write; TokenMismatchError: lengths that differ.
     """
     try:
@@ -61,6 +62,7 @@ def read_cloudevent(raw: object, tenant: str) -> Event:
         message = f"{event.type} {event.id} is of tenant {event.tenant!r}, but the key is {tenant!r}'s; leave it out."
         raise MalformedEventError(message)
     _refuse_without_key(event)
+    _refuse_other_json(event)
     return _in_tenants_ids(event)
 
 
@@ -75,3 +77,19 @@ def _refuse_without_key(event: Event) -> None:
     if not (event.conversation_id or event.episode_id):
         message = f"{event.type} {event.id} names no conversation_id; say which conversation it belongs to."
         raise MalformedEventError(message)
+
+
+def _refuse_other_json(event: Event) -> None:
+    """A text that is JSON is looked into here only: who produces through us can be told, and nobody reads it twice."""
+    match event:
+        case ActionTaken():
+            _read_inner(event, "tools", list[dict[str, Any]])
+            _read_inner(event, "template_arguments", dict[str, Any])
+
+
+def _read_inner(event: ActionTaken, field: str, kind: Any) -> None:
+    try:
+        msgspec.json.decode(getattr(event, field), type=kind)
+    except msgspec.DecodeError as error:
+        message = f"{event.type} {event.id} has {field} that are not the JSON of its schema: {error}."
+        raise MalformedEventError(message) from error

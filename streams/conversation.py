@@ -18,18 +18,22 @@ Decisions that the data cannot make:
   restart, and requests of a session only ever match inside it.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol, Self
 
+from schemas.errors import RejectedError
 from schemas.events import ActionTaken, FeedbackGiven, Message, NextStateObserved, Source, TurnType
 from schemas.identity import digest_text, new_id
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved
 from streams.open_actions import Name, OpenAction, OpenActions, open_action
+from streams.overlap import best_of, last_assistant, unread
 
+_LOGGER = logging.getLogger(__name__)
 FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
 # The largest age of a chain bounds how long a reader must remember: processors forget after processors.max_open_age_s.
 
@@ -113,7 +117,8 @@ class Bounds(Protocol):
 class ConversationIndex:
     """Open actions by what they replied, per tenant.
 
-    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; max_chain_age_ms: a prompt is stored
+    Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; the age counts from when it was heard
+             of, or, restored, from its own time, where that is not yet to come; max_chain_age_ms: a prompt is stored
              whole where the whole one that it would build on is older; now_ms: the clock; next_id: makes the ids of
              new conversations.
     """
@@ -172,7 +177,7 @@ class ConversationIndex:
         self._open.drop_older_than(self._now_ms())
         session = None if session_id is None else session_conversation(tenant, session_id)
         visible = tuple(message for message in messages if message.role not in UNMATCHED_ROLES)
-        last = _last_assistant(visible)
+        last = last_assistant(visible)
         candidates = [] if last is None else self._candidates(tenant, session, visible[last])
         candidates = [action for action in candidates if action.action_id == parent_action_id] or candidates
         if last is None or not candidates:
@@ -182,7 +187,7 @@ class ConversationIndex:
                 unknown_reply=last is not None,
             )
         history = Counter(digest_message(message) for message in visible[:last])
-        parent, ambiguous = _best(candidates, history)
+        parent, ambiguous = best_of(candidates, history)
         observes = turn_type == "main" or parent.turn_type == "side"
         found = Match(
             conversation_id=parent.about.conversation_id,
@@ -192,18 +197,17 @@ class ConversationIndex:
             base=parent.resolved() if self._may_grow(parent) else None,
             ambiguous=ambiguous,
             branch=parent.answered,
-            new_messages=_unread(visible[last + 1 :], parent.read, history) if observes else (),
+            new_messages=unread(visible[last + 1 :], parent.read, history) if observes else (),
         )
         parent.answered |= bool(found.new_messages)
         return found
 
     def add(self, action: ActionTaken) -> bool:
-        """Open an action that was served, so that its next state can find it. False: its base is not known here."""
-        base = None if action.base_action_id is None else self._open.get(action.base_action_id)
-        if base is None and action.base_action_id is not None:
-            return False
-        self._open.add(open_action(action, base))
-        return True
+        """Open an action that was served, so that its next state can find it. False: its base is not known here.
+
+        Raises:  MalformedEventError: it cannot be kept.
+        """
+        return self._open_since(action, self._now_ms())
 
     def get(self, action_id: str) -> OpenAction | None:
         """An action, if it is open."""
@@ -226,12 +230,20 @@ class ConversationIndex:
         """Rebuild from recorded events, in any order and with duplicates; returns how many actions are open.
 
         What was opened since stays open, as the newest. An `ended` next state leaves its action open: a person may
-        answer after the timeout.
+        answer after the timeout. An action that cannot be opened is passed over, with a warning: whatever is in the
+        log, the others are needed.
         """
         since, self._open = self._open, self._empty()
         unique = {action.id: action for action in actions}
+        unusable: list[RejectedError] = []
+        now_ms = self._now_ms()
         for recorded in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
-            self.add(recorded)
+            try:
+                self._open_since(recorded, min(recorded.time_ms, now_ms))
+            except RejectedError as error:
+                unusable.append(error)
+        if unusable:
+            _LOGGER.warning("%d recorded actions cannot be opened; the first: %s", len(unusable), unusable[0])
         for given in sorted(feedback, key=lambda one: (one.time_ms, one.id)):
             if rated := self._open.get(given.action_id):
                 rated.note(given)
@@ -240,12 +252,19 @@ class ConversationIndex:
                 known.answered |= action.answered
                 known.feedback |= action.feedback
             self._open.add(action)
-        self._open.drop_older_than(self._now_ms())
+        self._open.drop_older_than(now_ms)
         for state in next_states:
             parent = self._open.get(state.action_id)
             if parent is not None and state.kind == "messages":
                 parent.answered = True
         return len(self._open)
+
+    def _open_since(self, action: ActionTaken, heard_ms: int) -> bool:
+        base = None if action.base_action_id is None else self._open.get(action.base_action_id)
+        if base is None and action.base_action_id is not None:
+            return False
+        self._open.add(open_action(action, base, heard_ms))
+        return True
 
     def _may_grow(self, parent: OpenAction) -> bool:
         """Whether another prompt may be stored against this action's."""
@@ -260,35 +279,3 @@ class ConversationIndex:
 def session_conversation(tenant: str, session_id: str) -> str:
     """The id of the conversation that a client names by a session id."""
     return digest_text("session", tenant, session_id)
-
-
-def _last_assistant(messages: tuple[Message, ...]) -> int | None:
-    return next((i for i in reversed(range(len(messages))) if messages[i].role == "assistant"), None)
-
-
-def _best(candidates: list[OpenAction], history: Counter[str]) -> tuple[OpenAction, bool]:
-    """The candidate (oldest first) whose reading overlaps most with the history, and whether that was a guess."""
-    overlaps = [(action.read & history).total() for action in candidates]
-    most = max(overlaps)
-    best = [action for action, overlap in zip(candidates, overlaps, strict=True) if overlap == most]
-    chosen = min(best, key=lambda action: ((action.read - history).total(), action.answered))  # min keeps the oldest
-    nothing_in_common = most == 0 and bool(history or chosen.read)
-    return chosen, nothing_in_common or not all(action.is_like(chosen) for action in best)
-
-
-def _unread(after: tuple[Message, ...], read: Counter[str], history: Counter[str]) -> tuple[Message, ...]:
-    """The messages after the reply, without context that the client repeats in each request.
-
-    Such context was read by the action, is no longer in the history, and comes again. A person who says the same thing
-    twice is different: the first time is in the history. Only user messages can be context (a tool result always
-    answers the reply); and a request always says something, so if all of it seems repeated, all of it counts.
-    """
-    dropped_from_history = read - history
-    unread = []
-    for message in after:
-        digest = digest_message(message)
-        if message.role == "user" and dropped_from_history[digest] > 0:
-            dropped_from_history[digest] -= 1
-        else:
-            unread.append(message)
-    return tuple(unread) or after

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.context import context_of
-from schemas.events import ActionTaken, Event, FeedbackGiven, KeptTail, Message, TurnType
+from schemas.errors import MalformedEventError
+from schemas.events import ActionTaken, Event, FeedbackGiven, FinishReason, KeptTail, Message, TurnType
 from schemas.feedback import digest_said
 from schemas.messages import UNMATCHED_ROLES, digest_message
 from schemas.prompt import Resolved, put_together
@@ -31,12 +32,14 @@ class OpenAction:
     """One served action. Only two fields change: `answered`, it has a next state other than `ended`, and `feedback`."""
 
     about: Event  # its id and time, whose it is: all that every event has
+    heard_ms: int  # its age counts from here: when this process heard of it, whatever a producer's clock says
     request_id: str
     sibling: int
     turn: int
     turn_type: TurnType
     root_time_ms: int  # of the action, at the end of its bases, that is stored whole
     reply: Message
+    finish_reason: FinishReason
     reply_digest: str
     read: Counter[str]  # digests of the messages it read, system messages left out
     base: "OpenAction | None"
@@ -84,10 +87,12 @@ class OpenAction:
 
     def all_messages(self) -> tuple[Message, ...]:
         """Every message that it read."""
-        if self.base is None:
-            return self.messages
-        known = (*self.base.all_messages(), self.base.reply)
-        return put_together(known, self.kept_messages, self.messages, self.messages_tail)
+        whole: tuple[Message, ...] = ()
+        known: tuple[Message, ...] = ()
+        for action in self._from_whole():
+            whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
+            known = (*whole, action.reply)
+        return whole
 
     def resolved(self) -> Resolved:
         """Its whole prompt and reply."""
@@ -101,24 +106,48 @@ class OpenAction:
 
     def all_prompt_ids(self) -> "array[int]":
         """Every token that it read."""
-        if self.base is None:
-            return self.prompt_ids
-        known = self.base.all_prompt_ids() + self.base.response_ids
-        return put_together(known, self.kept_prompt_tokens, self.prompt_ids, self.prompt_tail)
+        whole = known = array("i")
+        for action in self._from_whole():
+            whole = put_together(known, action.kept_prompt_tokens, action.prompt_ids, action.prompt_tail)
+            known = whole + action.response_ids
+        return whole
+
+    def _from_whole(self) -> "list[OpenAction]":
+        """The actions that it builds on, from the one that is stored whole on, and itself.
+
+        A producer elsewhere may build on as many as it likes: more than functions can call each other.
+        """
+        chain = [self]
+        while (base := chain[-1].base) is not None:
+            chain.append(base)
+        return chain[::-1]
 
 
-def open_action(action: ActionTaken, base: OpenAction | None) -> OpenAction:
-    """The open form of a recorded action whose `base_action_id` is `base`."""
+def open_action(action: ActionTaken, base: OpenAction | None, heard_ms: int) -> OpenAction:
+    """The open form of a recorded action whose `base_action_id` is `base`.
+
+    Raises:  MalformedEventError: it holds what cannot be kept here, whatever its schema allows.
+    """
+    try:
+        return _opened(action, base, heard_ms)
+    except (OverflowError, RecursionError, ValueError) as error:
+        message = f"{action.type} {action.id} cannot be kept open: {error}."
+        raise MalformedEventError(message) from error
+
+
+def _opened(action: ActionTaken, base: OpenAction | None, heard_ms: int) -> OpenAction:
     known = (*base.all_messages(), base.reply) if base else ()
     whole = put_together(known, action.kept_messages, action.messages, action.messages_tail)
     return OpenAction(
         about=Event(id=action.id, **context_of(action)),
+        heard_ms=heard_ms,
         request_id=action.request_id,
         sibling=action.sibling,
         turn=action.turn,
         turn_type=action.turn_type,
-        root_time_ms=action.time_ms if base is None else base.root_time_ms,
+        root_time_ms=min(action.time_ms, heard_ms) if base is None else base.root_time_ms,
         reply=action.reply,
+        finish_reason=action.finish_reason,
         reply_digest=digest_message(action.reply),
         read=Counter(digest_message(message) for message in whole if message.role not in UNMATCHED_ROLES),
         base=base,
@@ -139,7 +168,7 @@ def _message_bytes(message: Message) -> int:
 
 
 class OpenActions:
-    """The bounded store; the oldest entry is dropped first."""
+    """The bounded store; the oldest entry, which is the one that was heard of first, is dropped first."""
 
     def __init__(self, *, max_bytes: int, max_age_ms: int) -> None:
         self._max_bytes = max_bytes
@@ -191,8 +220,8 @@ class OpenActions:
                 del self._by_key[key]
 
     def drop_older_than(self, now_ms: int) -> None:
-        """Forget what is past the age limit."""
-        while self._by_id and next(iter(self._by_id.values())).about.time_ms < now_ms - self._max_age_ms:
+        """Forget what was heard of longer ago than the age limit."""
+        while self._by_id and next(iter(self._by_id.values())).heard_ms < now_ms - self._max_age_ms:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:

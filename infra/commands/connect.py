@@ -5,6 +5,7 @@ import orjson
 
 from infra.connect.clients import CLIENTS, Client, client_named
 from infra.connect.lines import Address, connecting
+from infra.handover import last_settings
 from infra.home import Home
 from infra.run_file import RunFile
 from infra.settings import Settings
@@ -46,8 +47,10 @@ def _tested(client: Client) -> str:
 def _address(settings: Settings) -> Address:
     """Of the stack that runs in this home; of the one that would, where none does."""
     state = RunFile(Home(settings.home)).read()
+    engine = last_settings(settings).engine if state else settings.engine
     return Address(
         url=state.gateway_url if state else gateway_url(settings),
         key=next(iter(settings.gateway.api_keys), ANY_KEY),
         model=state.policy if state else settings.policy,
+        context_tokens=engine.context_length,
     )

@@ -13,8 +13,7 @@ import click
 import orjson
 
 from infra.commands.log import open_log
-from infra.handover import take_over
-from infra.home import Home
+from infra.handover import last_settings
 from infra.imports.job import WRITTEN, Chats, Import, import_files, known_ids, told
 from infra.imports.turns import Target
 from infra.model import prepare_small_model
@@ -42,7 +41,7 @@ def import_all(
 ) -> int:
     """Prints what was imported; 1 where something was rejected."""
     files = [Chats(path=path, kind=tell_format(path, wanted.kind)) for path in paths]
-    running = _running(settings)
+    running = last_settings(settings)
     policy = _checked(wanted.policy or running.policy)
     model = settings.engine.model_path or running.engine.model_path
     tokens = ChatRenderer(Path(model) if model else prepare_small_model(runtime_home(settings).models, report))
@@ -69,9 +68,3 @@ def _checked(policy: str) -> str:
         message = f"--policy is {policy!r}: use up to {MAX_POLICY_CHARS} letters, digits, dots, dashes and underscores."
         raise SettingsError(message)
     return policy
-
-
-def _running(settings: Settings) -> Settings:
-    """The settings of the stack that ran here last, whose policy is to learn; these, where none has."""
-    handed_over = Home(settings.home).settings_file
-    return take_over(handed_over) if handed_over.exists() else settings

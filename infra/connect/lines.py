@@ -1,7 +1,8 @@
 """`connecting`: the lines that connect a client to a gateway, taken from the program that the benchmark runs.
 
 In a program they stand between two marks. A comment that begins with `$` is a line for the shell, which Python and Node
-cannot hold otherwise. `@URL@`, `@KEY@` and `@MODEL@` stand for this gateway's address, a key and the policy.
+cannot hold otherwise. `@URL@`, `@KEY@` and `@MODEL@` stand for this gateway's address, a key and the policy,
+`@CONTEXT@` and `@REPLY@` for how many tokens the context holds, and how many of them a reply may have.
 """
 
 import re
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from infra.connect.clients import Client
 
+REPLY_TOKENS = 4_096  # as many as an agent needs for a long answer with its calls
 _MARK = re.compile(r"^\s*(?:#|//) (connect:|connected\.)$")
 _SHELL_LINE = re.compile(r"^(?:#|//) \$ ")
 _EXPORT = re.compile(r"^export (\w+)=(.*)$")
@@ -16,15 +18,22 @@ _EXPORT = re.compile(r"^export (\w+)=(.*)$")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A gateway as clients name it. `url` has no `/v1`."""
+    """A gateway as clients name it. `url` has no `/v1`; `context_tokens`: prompt and reply together."""
 
     url: str
     key: str
     model: str
+    context_tokens: int
 
     def fill(self, text: str) -> str:
         """The text with the address in it."""
-        return text.replace("@URL@", self.url).replace("@KEY@", self.key).replace("@MODEL@", self.model)
+        reply_tokens = min(
+            REPLY_TOKENS, self.context_tokens // 4
+        )  # the gateway refuses what leaves no room for a prompt
+        words = {"CONTEXT": self.context_tokens, "REPLY": reply_tokens}
+        for name, value in {"URL": self.url, "KEY": self.key, "MODEL": self.model, **words}.items():
+            text = text.replace(f"@{name}@", str(value))
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ def error_body(error: ApiError) -> JsonObject:
 
 def token_json(token: TokenLogprob) -> JsonObject:
     """A token with its log-probability and its rivals."""
-    return {**_token(token.text, token.logprob), "top_logprobs": [_token(*rival) for rival in token.top]}
+    return {**_token(token), "top_logprobs": list(map(_token, token.top))}
 
 
-def _token(text: str, logprob: float) -> JsonObject:
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+def _token(one: TokenLogprob) -> JsonObject:
+    return {"token": one.token.text, "logprob": one.logprob, "bytes": list(one.token.raw)}

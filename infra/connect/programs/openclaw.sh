@@ -1,7 +1,8 @@
 # OpenClaw: its own command with a provider in its configuration, one session, four messages; tools run without asking.
 
 # connect:
-export OPENCLAW_STATE_DIR="$HOME/.openclaw"
+# OpenClaw's own prompt has some 10,000 tokens: engine.context_length must hold it, and what is said.
+export OPENCLAW_STATE_DIR="$HOME/.openclaw-nextstate" # beside a configuration of your own, which stays as it is
 mkdir -p "$OPENCLAW_STATE_DIR"
 cat > "$OPENCLAW_STATE_DIR/openclaw.json" <<'JSON'
 {
@@ -11,7 +12,15 @@ cat > "$OPENCLAW_STATE_DIR/openclaw.json" <<'JSON'
         "baseUrl": "@URL@/v1",
         "apiKey": "@KEY@",
         "api": "openai-completions",
-        "models": [{"id": "@MODEL@", "name": "@MODEL@", "contextWindow": 65536, "maxTokens": 4096, "input": ["text"]}]
+        "models": [
+          {
+            "id": "@MODEL@",
+            "name": "@MODEL@",
+            "contextWindow": @CONTEXT@,
+            "maxTokens": @REPLY@,
+            "input": ["text"]
+          }
+        ]
       }
     }
   },

@@ -37,7 +37,8 @@ class ChunkStream:
 
     def __init__(self, head: Head) -> None:
         self._head = head
-        self._envelope = _envelope(head, "chat.completion.chunk")
+        self._tells_usage = bool(head.call.form["include_usage"])
+        self._envelope = _envelope(head, "chat.completion.chunk") | ({"usage": None} if self._tells_usage else {})
 
     def begin(self) -> bytes:
         """Every choice says who speaks."""
@@ -60,7 +61,7 @@ class ChunkStream:
 
     def end(self, choices: Sequence[ChoiceFinished]) -> bytes:
         """The usage, for clients that ask for it, and the end of the stream."""
-        if not self._head.call.form["include_usage"]:
+        if not self._tells_usage:
             return _DONE
         usage = _usage(usage_of(self._head, choices))
         return server_sent({**self._envelope, "choices": [], "usage": usage}) + _DONE

@@ -96,15 +96,16 @@ def read_countable(raw: bytes, config: GatewayConfig) -> Call:
     Raises:  ApiError: as `read_message_request`.
     """
     body = parse_body(raw, _Countable)
+    tools, choice = _tools(body.tools or ()), _tool_choice(body.tool_choice)
+    grammar = grammar_for(tools, choice, None)  # refuses what a message would be refused for
     said = _said(body)
-    shows_tools = _tool_choice(body.tool_choice) != "none"
     return Call(
         model=body.model,
         messages=tuple(one.message for one in said),
         places=tuple(one.place for one in said),
-        tools=canonical_json(_tools(body.tools or ()) if shows_tools else []),
+        tools=canonical_json(tools if choice != "none" else []),
         sampling=Sampling(temperature=config.default_temperature),
-        grammar=Grammar(),
+        grammar=grammar,
         stream=False,
         subject="",
     )

@@ -32,13 +32,12 @@ def call_item_id(action_id: str, number: int) -> str:
 def said_before(response_id: str, earlier: Earlier) -> list[Placed]:
     """What was said up to an earlier response, with its reply and without its instructions.
 
-    Raises:  ApiError: there is no such response (404).
+    Raises:  ApiError: there is no such response.
     """
     action = earlier(action_of(response_id))
     if action is None:
         reason = f"Previous response with id {response_id!r} not found; send the whole conversation as 'input'."
-        code = "previous_response_not_found"
-        raise ApiError(reason, status=HTTPStatus.NOT_FOUND, param="previous_response_id", code=code)
+        raise ApiError(reason, param="previous_response_id", code="previous_response_not_found")
     said = (message for message in action.all_messages() if message.name != INSTRUCTIONS)
     return [Placed("previous_response_id", message) for message in (*said, action.reply)]
 

@@ -35,6 +35,7 @@ class ItemStream:
         self._head = head
         self._num_events = 0
         self._text_is_open = False
+        self._held: list[JsonObject] = []  # log-probabilities of tokens before any text: of a call, it may turn out
 
     def begin(self) -> bytes:
         """The response without output."""
@@ -42,13 +43,15 @@ class ItemStream:
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
 
     def add(self, added: TextAdded) -> bytes:
-        """Text, with the log-probabilities of its tokens."""
-        return self._text(added) if added.text or added.logprobs else b""
+        """Text, with the log-probabilities of its tokens and of those before it that have shown none."""
+        self._held += map(token_json, added.logprobs)
+        is_told = added.text or (self._text_is_open and self._held)
+        return self._text(added.text) if is_told else b""
 
     def finish(self, choice: ChoiceFinished) -> bytes:
         """Text that was held back, and the end of each item."""
-        parts = [self._text(TextAdded(index=0, text=choice.rest, logprobs=()))] if choice.rest else []
-        for index, item in enumerate(output_items(self._head, choice)):
+        parts = [self._text(choice.rest)] if choice.rest else []
+        for index, item in enumerate(output_items(self._head.action_ids[0], choice.action, choice.logprobs)):
             is_text = item["type"] == "message"
             parts.append(self._text_done(item) if is_text else self._call(index, item))
             parts.append(self._event("response.output_item.done", output_index=index, item=item))
@@ -64,16 +67,16 @@ class ItemStream:
         """The response, which says what it broke off on."""
         return self._event("response.failed", response=failed_response(self._head, error))
 
-    def _text(self, added: TextAdded) -> bytes:
-        logprobs = list(map(token_json, added.logprobs))
+    def _text(self, text: str) -> bytes:
         opening = self._open_text()
-        return opening + self._part("output_text.delta", delta=added.text, logprobs=logprobs)
+        logprobs, self._held = self._held, []
+        return opening + self._part("output_text.delta", delta=text, logprobs=logprobs)
 
     def _open_text(self) -> bytes:
         if self._text_is_open:
             return b""
         self._text_is_open = True
-        item = message_item(self._head, [], status="in_progress")
+        item = message_item(self._head.action_ids[0], [], status="in_progress")
         opening = self._event("response.output_item.added", output_index=0, item=item)
         return opening + self._part("content_part.added", part=text_part(""))
 

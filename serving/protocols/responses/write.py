@@ -5,9 +5,9 @@ drawn, produces JSON values.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from schemas.events import ToolCall
+from schemas.events import FinishReason, Message, ToolCall
 from serving.api_errors import ApiError
 from serving.protocols.openai import token_json
 from serving.protocols.responses.items import call_item_id, message_item_id
@@ -15,15 +15,16 @@ from serving.protocols.wire import Head, JsonObject, Usage, usage_of
 from serving.reply_ids import reply_id
 from serving.turn import ChoiceFinished, TokenLogprob
 
+PREFIX = "resp_"
+
 
 def response(head: Head, choice: ChoiceFinished) -> JsonObject:
     """A whole response."""
-    is_whole = choice.action.finish_reason != "length"
     return {
-        **_response(head, "completed" if is_whole else "incomplete"),
-        "incomplete_details": None if is_whole else {"reason": "max_output_tokens"},
-        "output": output_items(head, choice),
-        "usage": _usage(usage_of(head, [choice])),
+        **_response(head, "completed"),
+        **ending(choice.action.finish_reason),
+        "output": output_items(head.action_ids[0], choice.action, choice.logprobs),
+        "usage": usage_json(usage_of(head, [choice])),
     }
 
 
@@ -37,27 +38,51 @@ def failed_response(head: Head, error: ApiError) -> JsonObject:
     return {**_response(head, "failed"), "error": {"code": "server_error", "message": str(error)}}
 
 
-def output_items(head: Head, choice: ChoiceFinished) -> list[JsonObject]:
+def ending(finish_reason: FinishReason) -> JsonObject:
+    """The fields that say whether and why a response is not whole."""
+    match finish_reason:
+        case "length":
+            return {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        case "aborted":
+            return {"status": "cancelled", "incomplete_details": None}
+        case "error":
+            return {"status": "failed", "incomplete_details": None}
+        case _:
+            return {"status": "completed", "incomplete_details": None}
+
+
+class Replied(Protocol):
+    """What the items of a reply are made of: an action as it is recorded, or as it is kept open."""
+
+    @property
+    def reply(self) -> Message:
+        """What it said."""
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why it ended."""
+
+
+def output_items(action_id: str, action: Replied, logprobs: Sequence[TokenLogprob] = ()) -> list[JsonObject]:
     """The items of a reply: its text, and its tool calls. A reply without either is a message without text."""
-    action = choice.action
-    status = "incomplete" if action.finish_reason == "length" else "completed"
-    calls = [call_item(head, n, call, status=status) for n, call in enumerate(action.reply.tool_calls)]
+    status = "completed" if action.finish_reason in {"stop", "tool_calls"} else "incomplete"
+    calls = [call_item(action_id, n, call, status=status) for n, call in enumerate(action.reply.tool_calls)]
     if calls and not action.reply.content:
         return calls
-    part = text_part(action.reply.content, choice.logprobs)
-    return [message_item(head, [part], status=status), *calls]
+    part = text_part(action.reply.content, logprobs)
+    return [message_item(action_id, [part], status=status), *calls]
 
 
-def message_item(head: Head, content: list[JsonObject], *, status: str) -> JsonObject:
+def message_item(action_id: str, content: list[JsonObject], *, status: str) -> JsonObject:
     """The item that holds a reply's text."""
-    item_id = message_item_id(head.action_ids[0])
+    item_id = message_item_id(action_id)
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
-def call_item(head: Head, number: int, call: ToolCall, *, status: str) -> JsonObject:
+def call_item(action_id: str, number: int, call: ToolCall, *, status: str) -> JsonObject:
     """The item that holds a tool call."""
     return {
-        "id": call_item_id(head.action_ids[0], number),
+        "id": call_item_id(action_id, number),
         "type": "function_call",
         "status": status,
         "call_id": call.id,
@@ -73,7 +98,7 @@ def text_part(text: str, logprobs: Sequence[TokenLogprob] = ()) -> JsonObject:
 
 def _response(head: Head, status: str) -> dict[str, Any]:
     return {
-        "id": reply_id("resp_", head.action_ids[0]),
+        "id": reply_id(PREFIX, head.action_ids[0]),
         "object": "response",
         "created_at": head.created_s,
         "status": status,
@@ -88,7 +113,8 @@ def _response(head: Head, status: str) -> dict[str, Any]:
     }
 
 
-def _usage(usage: Usage) -> JsonObject:
+def usage_json(usage: Usage) -> JsonObject:
+    """What a reply took."""
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens},

@@ -1,8 +1,10 @@
 """The lines that `nextstate connect` prints are those of the programs that the benchmark runs."""
 
 import re
+import subprocess
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +13,7 @@ from infra.connect.clients import CLIENTS, PROGRAMS, Client, client_named
 from infra.connect.lines import Address, connecting, program
 from schemas.errors import SettingsError
 
-ADDRESS = Address("http://127.0.0.1:9", "some-key", "some-policy")
+ADDRESS = Address("http://127.0.0.1:9", "some-key", "some-policy", 2048)
 PINNED = {"uv": re.compile(r"^[\w.-]+(\[\w+\])?==[\d.]+$"), "npm": re.compile(r"^(@[\w-]+/)?[\w-]+@[\d.]+$")}
 each_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 
@@ -23,7 +25,7 @@ def test_a_program_has_lines_that_connect_it_and_they_name_address_and_key(clien
     assert ADDRESS.url in shown
     assert ADDRESS.key in shown
     assert ADDRESS.model in program(client, ADDRESS)
-    assert not re.search("@(URL|KEY|MODEL)@", program(client, ADDRESS))
+    assert not re.search("@[A-Z]+@", program(client, ADDRESS))
 
 
 @each_client
@@ -66,6 +68,26 @@ def test_connect_prints_the_address_of_the_stack_as_it_is_set_up(
     assert shown.exit_code == 0
     assert "export OPENAI_BASE_URL=http://127.0.0.1:8765/v1\nexport OPENAI_API_KEY=secret-of-school\n" in shown.stdout
     assert 'MODEL = "tutor"' in shown.stdout
+
+
+def test_openclaw_keeps_the_configuration_that_its_user_has(tmp_path: Path) -> None:
+    own = tmp_path / ".openclaw" / "openclaw.json"
+    own.parent.mkdir()
+    own.write_text("my own")
+    script = "\n".join(connecting(client_named("openclaw"), ADDRESS).shell) + "\necho $OPENCLAW_STATE_DIR"
+    done = subprocess.run(["bash", "-c", script], env={"HOME": str(tmp_path)}, capture_output=True, check=True)
+    assert own.read_text() == "my own"
+    written = orjson.loads((Path(done.stdout.decode().strip()) / "openclaw.json").read_bytes())
+    (model,) = written["models"]["providers"]["nextstate"]["models"]
+    assert (model["contextWindow"], model["maxTokens"]) == (2048, 512)
+
+
+def test_connect_names_the_context_that_the_engine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTSTATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(nextstate, ["connect", "openclaw", "--set", "engine.context_length=32768"]).stdout
+    assert '"contextWindow": 32768' in shown
+    assert '"maxTokens": 4096' in shown
 
 
 def test_connect_alone_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ async def test_a_record_that_is_no_sample_is_rejected_and_done():
 async def test_a_sample_that_fits_no_batch_does_not_take_the_others_with_it():
     good = [record.event for record in (await packed(2, batch_size=9)).log.records["samples"]]
     world = World(ProcessorsConfig(batch_size=2))
-    huge = replace(good[0], id="huge", action_id="a-huge", prompt_ids=(2**31,))  # whole in JSON, but not in 32 bits
+    huge = replace(good[0], id="huge", action_id="a-huge", turn=2**31)  # whole in JSON, but not in 32 bits
     records = [world.log.append(event) for event in (good[0], huge, good[1])]
     done = await world.pack_stage.handle(records)
     assert sorted(record.offset for record in done) == [0, 1, 2]

@@ -58,11 +58,32 @@ def test_spans_must_cover_every_response_token_once_and_in_order(event: Any, bro
         replace(ACTION, response_ids=(1, 2, -3)),
         replace(SAMPLE, prompt_ids=(-1,)),
         replace(SAMPLE, teacher_prompt_ids=((4, -4),)),
+        replace(ACTION, prompt_ids=(5, 2**31)),
+        replace(ACTION, response_ids=(1, 2, 2**31)),
+        replace(SAMPLE, prompt_ids=(2**40,)),
+        replace(SAMPLE, teacher_prompt_ids=((2**31, 4),)),
     ],
 )
-def test_a_negative_token_id_is_refused_because_it_would_kill_an_engine(changed: Event) -> None:
-    with pytest.raises(TokenMismatchError, match="negative token id"):
+def test_a_token_id_that_no_engine_can_have_is_refused_because_it_would_kill_one(changed: Event) -> None:
+    with pytest.raises(TokenMismatchError, match="impossible token id"):
         validate(changed)
+
+
+def test_the_largest_token_id_of_32_bits_is_one() -> None:
+    validate(replace(ACTION, prompt_ids=(2**31 - 1,)))
+
+
+@pytest.mark.parametrize("name", ["x" * 257, "a\r\nset-cookie: a=1", "\x00", "\x7f", "\x85", "a\n"])
+@pytest.mark.parametrize("field", ["id", "conversation_id", "episode_id", "request_id", "parent_action_id"])
+def test_an_id_that_no_header_could_hold_is_refused(field: str, name: str) -> None:
+    with pytest.raises(MalformedEventError, match="256 characters") as refused:
+        validate(replace(ACTION, **{field: name}))
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "разговор", "a b/c%d", "\N{ZERO WIDTH JOINER}"])
+def test_an_id_may_be_in_any_language(name: str) -> None:
+    validate(replace(ACTION, conversation_id=name))
 
 
 def test_each_hint_has_its_teacher_prompt() -> None:

@@ -20,10 +20,12 @@ from serving.config import GatewayConfig
 from serving.engine import EngineChunk, GenerateRequest
 from serving.gateway import create_app
 from serving.routing import Routes
+from serving.token_text import Token
 from streams.conversation import ConversationIndex
 from streams.topics import Topic
 
 CONTEXT_LENGTH = 500
+END = 3  # the character that ends a text
 Step = str | BaseException | asyncio.Event  # text to draw, something that goes wrong, something to wait for
 
 
@@ -38,8 +40,8 @@ class CharacterRenderer:
         shown = "" if tools == "[]" else tools
         return tuple(map(ord, shown + "".join(f"<{m.role}>{m.content}" for m in messages) + "<assistant>"))
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(map(chr, ids))
+    def token(self, token_id: int) -> Token:
+        return Token(text=chr(token_id), raw=chr(token_id).encode(), is_special=token_id == END)
 
     def parse_reply(self, text: str) -> Message:
         before, *calls = text.split(self.tool_call_open)

@@ -8,7 +8,7 @@ import pytest
 from schemas.events import PolicyLoaded, VersionSpan
 from schemas.messages import normalise_message
 from schemas.prompt import resolve
-from tests.unit.serving.gateway_fakes import Bench, assistant, user
+from tests.unit.serving.gateway_fakes import END, Bench, assistant, user
 
 WEATHER = {
     "type": "function",
@@ -178,6 +178,14 @@ async def test_logprobs_are_those_of_the_drawn_tokens() -> None:
     reply = await bench.chat(user("hi"), logprobs=True)
     content = reply["choices"][0]["logprobs"]["content"]
     assert [(token["token"], token["logprob"]) for token in content] == [("a", 0.0), ("b", -1.0), ("c", -2.0)]
+
+
+async def test_the_token_that_ends_a_reply_is_none_of_its_log_probs() -> None:
+    bench = Bench([["é", chr(END)]])
+    reply = await bench.chat(user("hi"), logprobs=True)
+    [token] = reply["choices"][0]["logprobs"]["content"]
+    assert (token["token"], token["bytes"]) == ("é", [0xC3, 0xA9])
+    assert len(bench.recorder.actions[0].response_logprobs) == 2
 
 
 async def test_a_request_goes_to_the_newest_version_that_an_engine_has_loaded() -> None:

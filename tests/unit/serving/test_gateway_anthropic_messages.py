@@ -173,8 +173,22 @@ async def test_counting_tokens_draws_and_records_nothing(bench: Bench, client: A
     assert counted.input_tokens == len(bench.engine.requests[0].prompt_ids)
 
 
+@pytest.mark.parametrize(
+    "change", [{"tools": [{"input_schema": {}}]}, {"tools": [{"name": "a b", "input_schema": {}}]}, {"tool_choice": {}}]
+)
+async def test_what_a_message_would_be_refused_for_is_not_counted(change: dict[str, Any]) -> None:
+    body = {"model": "assistant", "messages": HI} | change
+    counted = await Bench().post(body, path=f"{PATH}/count_tokens")
+    asked = await Bench().post(body | {"max_tokens": 10}, path=PATH)
+    assert counted.status_code == asked.status_code == 400
+    assert counted.json()["error"] == asked.json()["error"]
+
+
 async def test_the_models_list(client: AsyncAnthropic) -> None:
     assert [model.id async for model in client.models.list()] == ["assistant"]
+    assert (await client.models.retrieve("assistant")).id == "assistant"
+    with pytest.raises(anthropic.NotFoundError):
+        await client.models.retrieve("nobody")
 
 
 @pytest.mark.parametrize(

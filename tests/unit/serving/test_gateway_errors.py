@@ -9,10 +9,12 @@ from schemas.errors import EngineUnavailableError
 from serving.errors import EngineRefusedError
 from tests.unit.serving.gateway_fakes import CONTEXT_LENGTH, Bench, ScriptedEngine, assistant, chunks_of, user
 from tests.unit.serving.test_gateway import loaded
+from tests.unit.serving.test_gateway_grammar import nested
 
 GOOD: dict[str, Any] = {"model": "assistant", "messages": [user("hi")]}
 LONGEST_TEXT = CONTEXT_LENGTH - 7 - len("<user><assistant>")  # SGLang refuses prompts from context length - 6 on
 DEEP_TOOLS = orjson.loads('[{"function": {"name": "f", "parameters": ' + '{"x":' * 300 + "1" + "}" * 300 + "}}]")
+SPREADING = {"type": "function", "function": {"name": "f", "parameters": nested(6, 6)}}  # 12 MB of grammar
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -47,6 +49,7 @@ PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         ({"top_logprobs": 2}, 400, None, "top_logprobs"),
         ({"tools": [{"type": "function"}]}, 400, None, "tools"),
         ({"tool_choice": "required"}, 400, None, "tool_choice"),
+        ({"tools": [SPREADING], "tool_choice": "required"}, 400, None, "tools"),
         ({"response_format": {"type": "json_schema"}}, 400, None, "response_format"),
     ],
 )
@@ -64,11 +67,37 @@ async def test_a_bad_field_is_named_in_one_sentence(
     assert bench.recorder.actions == []
 
 
+@pytest.mark.parametrize(
+    ("change", "param", "message"),
+    [
+        ({"stop": ["a"] * 17}, "stop", "'stop' cannot be used: List should have at most 16 items, not 17."),
+        ({"stop": 5}, "stop", "'stop' must be a string or a list."),
+        ({"stop": ["a", 5]}, "stop.1", "'stop.1' must be a string."),
+        ({"tool_choice": 5}, "tool_choice", "'tool_choice' must be a string or an object."),
+        ({"stream_options": 5}, "stream_options", "'stream_options' must be an object."),
+        ({"chat_template_kwargs": {"a": []}}, "chat_template_kwargs.a", "true or false or a whole number"),
+        ({"temperature": "hot", "tool_choice": 5}, "temperature", "'temperature' must be a number."),
+        ({"messages": [user("hi"), 3, 4]}, "messages.1", "'messages.1' must be an object."),
+    ],
+)
+async def test_a_wrong_type_is_told_in_the_words_of_json(change: dict[str, Any], param: str, message: str) -> None:
+    error = (await Bench().post(GOOD | change)).json()["error"]
+    assert error["param"] == param
+    assert message in error["message"]
+
+
+async def test_a_field_that_is_missing_is_said_to_be() -> None:
+    error = (await Bench().post({"messages": [user("hi")]})).json()["error"]
+    assert (error["param"], error["message"]) == ("model", "'model' is missing.")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"hi"', b"\xff"])
 async def test_a_body_that_is_not_a_json_object_is_a_400(body: bytes) -> None:
     async with Bench().client() as client:
         response = await client.post("/v1/chat/completions", content=body)
     assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert "JSON" in response.json()["error"]["message"]
+    assert "Body" not in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic key"}])
@@ -112,6 +141,7 @@ async def test_paths_and_methods_that_do_not_exist_have_openais_form_too() -> No
         missing, wrong = await client.get("/v1/nothing"), await client.get("/v1/chat/completions")
     assert (missing.status_code, wrong.status_code) == (404, 405)
     assert missing.json()["error"]["type"] == "invalid_request_error"
+    assert wrong.headers["allow"] == "POST"
 
 
 async def test_what_the_engine_refuses_is_passed_on_with_its_status_and_words() -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -95,6 +96,11 @@ async def test_an_older_version_is_read_as_todays() -> None:
         ({"type": "com.example"}, "none that producers write"),
         ({"data": {**ACTION, "conversation_id": ""}}, "conversation_id"),
         ({"data": {**ACTION, "response_logprobs": [-1.0]}}, "response_logprobs"),
+        ({"data": {**ACTION, "reply": {"role": "user", "content": "4"}}}, "role 'user'"),
+        ({"data": {**ACTION, "tools": "weather"}}, "tools"),
+        ({"data": {**ACTION, "tools": "{}"}}, "tools"),
+        ({"data": {**ACTION, "tools": "[3]"}}, "tools"),
+        ({"data": {**ACTION, "template_arguments": "[]"}}, "template_arguments"),
     ],
 )
 async def test_what_is_wrong_with_an_event_is_said(changes: dict[str, Any], reason: str) -> None:
@@ -202,3 +208,61 @@ async def test_the_documented_line_is_taken() -> None:
     content_type, body, answer = documented.groups()
     response = await post(Bench(), body.encode(), content_type=content_type)
     assert response.text == answer
+
+
+TOKENS: dict[str, Any] = {
+    **ACTION,
+    "logprob_origin": "engine",
+    "response_ids": [5],
+    "response_logprobs": [-1.0],
+    "token_versions": [{"version": 0, "start": 0, "end": 1}],
+}
+DEEP = {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "[" * 900 + "1.5" + "]" * 900}]}
+
+
+async def test_what_could_not_be_opened_at_the_next_start_is_refused_alone() -> None:
+    bench = Bench()
+    good, bad = cloudevent("a", TOKENS), cloudevent("b", {**TOKENS, "prompt_ids": [2**31]})
+    response = await post(bench, [good, bad, cloudevent("c", TOKENS)])
+    assert (response.status_code, response.json()["accepted"]) == (200, 2)
+    assert [one["id"] for one in response.json()["rejected"]] == ["b"]
+    assert [event.id for event in bench.recorder.events] == ["a", "c"]
+
+
+async def test_whatever_is_accepted_can_be_opened_at_the_next_start() -> None:
+    bench = Bench()
+    await post(bench, [cloudevent("a", {**ACTION, "reply": DEEP}), cloudevent("b", ACTION)])
+    restarted = Bench().index
+    assert restarted.restore(bench.recorder.actions, []) == len(bench.recorder.actions)
+
+
+async def test_actions_that_build_on_each_other_without_end_are_still_put_together() -> None:
+    bench = Bench()
+    await post(bench, cloudevent("0", ACTION))
+    for number in range(1, 1_200):
+        delta = {**ACTION, "base_action_id": f"{number - 1}", "kept_messages": 1, "messages": []}
+        await post(bench, cloudevent(f"{number}", delta))
+    newest = bench.index.get("1199")
+    assert newest is not None
+    assert [message.content for message in newest.all_messages()] == ["What is 2 + 2?"]
+
+
+@pytest.mark.parametrize("name", ["разговор", "a b", " a", "100%", "%41", "team:c/7?x=1"])
+async def test_a_conversation_of_any_name_goes_on_here_and_is_rated_by_what_the_header_says(name: str) -> None:
+    bench = Bench()
+    await post(bench, cloudevent("a", {**ACTION, "conversation_id": name}))
+    said = [user("What is 2 + 2?"), assistant("4"), user("Thanks!")]
+    response = await bench.post({"model": "assistant", "messages": said})
+    header = response.headers["x-conversation-id"]
+    assert (response.status_code, unquote(header)) == (200, name)
+    for conversation_id in (name, header):
+        rated = await bench.post({"conversation_id": conversation_id, "thumb": 1}, path="/v1/feedback")
+        assert rated.json()["conversation_id"] == name
+
+
+@pytest.mark.parametrize("name", ["x\r\nset-cookie: a=1", "x" * 100_000])
+async def test_a_name_that_is_none_is_refused(name: str) -> None:
+    bench = Bench()
+    response = await post(bench, cloudevent("a", {**ACTION, "conversation_id": name}))
+    assert (response.status_code, bench.recorder.events) == (400, [])
+    assert "conversation_id" in response.json()["rejected"][0]["reason"]

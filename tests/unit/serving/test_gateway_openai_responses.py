@@ -1,5 +1,6 @@
 """OpenAI's Responses: as the real SDK sees it, and each event by the SDK's own types."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -131,6 +132,29 @@ async def test_the_events_of_a_stream_in_their_order_and_by_the_sdks_types(bench
     assert events[-1]["response"]["usage"]["output_tokens"] == len("Let me see. " + CALL + "\n" + OSLO)
 
 
+@pytest.mark.parametrize(
+    ("script", "kinds"),
+    [
+        ([CALL], ["function_call"]),
+        ([*CALL, "\n", *OSLO], ["function_call", "function_call"]),
+        ([" ", "Fine.", " ", *CALL], ["message", "function_call"]),
+        (["<", "tool", "s are fine"], ["message"]),
+    ],
+)
+async def test_log_probs_open_no_item_that_the_response_has_not(script: list[str], kinds: list[str]) -> None:
+    body = {"model": "assistant", "input": "weather?", "tools": [WEATHER], "stream": True}
+    response = await Bench([script]).post(body | {"include": ["message.output_text.logprobs"]}, path=PATH)
+    events = chunks_of(response.text)
+    items = events[-1]["response"]["output"]
+    assert [item["type"] for item in items] == kinds
+    added, done = ([event for event in events if event["type"] == kind] for kind in ITEM)
+    assert [event["output_index"] for event in added] == [event["output_index"] for event in done]
+    assert [event["item"]["id"] for event in added] == [item["id"] for item in items]
+    if kinds[0] == "message":
+        deltas = [event["logprobs"] for event in events if event["type"] == TEXT[1]]
+        assert [token for some in deltas for token in some] == items[0]["content"][0]["logprobs"]
+
+
 async def test_a_whole_response_and_a_streamed_one_are_the_same_by_the_sdks_type() -> None:
     fields = {"temperature": 0.5, "max_output_tokens": 50, "metadata": {"a": "b"}, "user": "ann", "store": False}
     body = {"model": "assistant", "input": "hi", "tools": [WEATHER], "tool_choice": "auto", **fields}
@@ -200,7 +224,7 @@ async def test_a_stream_that_breaks_off_says_that_the_response_failed() -> None:
 
 
 async def test_errors_are_the_sdks_own_classes(client: AsyncOpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as lost:
+    with pytest.raises(openai.BadRequestError) as lost:  # as OpenAI's API does it
         await client.responses.create(model="assistant", input="hi", previous_response_id="resp_123")
     assert (lost.value.code, lost.value.param) == ("previous_response_not_found", "previous_response_id")
     with pytest.raises(openai.NotFoundError) as missing:
@@ -209,6 +233,58 @@ async def test_errors_are_the_sdks_own_classes(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as long:
         await client.responses.create(model="assistant", input="long " * 200)
     assert (long.value.code, long.value.param) == ("context_length_exceeded", "input")
+
+
+async def test_a_response_is_told_again(bench: Bench, client: AsyncOpenAI) -> None:
+    first = await client.responses.create(
+        model="assistant", input="weather?", tools=[WEATHER], instructions="Be brief."
+    )
+    again = await client.responses.retrieve(first.id)
+    assert Response.model_validate(again.model_dump()).output == first.output
+    assert (again.id, again.status, again.model) == (first.id, "completed", "assistant")
+    assert (again.usage, again.instructions, again.error) == (first.usage, "Be brief.", None)
+    assert abs(again.created_at - first.created_at) <= 1
+
+
+async def test_a_response_that_was_cut_is_told_again_as_it_was(bench: Bench, client: AsyncOpenAI) -> None:
+    bench.engine.finish_reason = "length"
+    first = await client.responses.create(model="assistant", input="hi")
+    again = await client.responses.retrieve(first.id)
+    assert (again.status, again.output, again.incomplete_details) == (
+        "incomplete",
+        first.output,
+        first.incomplete_details,
+    )
+
+
+async def test_a_response_that_a_client_left_is_told_as_cancelled() -> None:
+    bench = Bench([["Hel", asyncio.Event()]])
+    asking = asyncio.create_task(bench.post({"model": "assistant", "input": "hi", "stream": True}, path=PATH))
+    while not bench.engine.requests:
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    while not bench.index.get(bench.recorder.actions[0].id if bench.recorder.actions else ""):
+        await asyncio.sleep(0.01)
+    async with bench.client() as client:
+        again = (await client.get(f"{PATH}/resp_{bench.recorder.actions[0].id}")).json()
+    assert (again["status"], again["output"][0]["status"]) == ("cancelled", "incomplete")
+    assert Response.model_validate(again).output_text == "Hel"
+
+
+async def test_a_response_is_told_to_its_own_tenant_only_and_whole() -> None:
+    bench = Bench(api_keys={"a": "anna", "b": "bob"})
+    first = await bench.post({"model": "assistant", "input": "hi"}, {"authorization": "Bearer a"}, path=PATH)
+    path = f"{PATH}/{first.json()['id']}"
+    async with bench.client() as client:
+        seen = {key: await client.get(path, headers={"authorization": f"Bearer {key}"}) for key in "abc"}
+        own = {"authorization": "Bearer a"}
+        stream = await client.get(f"{path}?stream=true", headers=own)
+        item = await client.get(f"{PATH}/{first.json()['output'][0]['id']}", headers=own)
+        lines = (await client.get("/metrics")).text
+    assert [answer.status_code for answer in seen.values()] == [200, 404, 401]
+    assert (stream.status_code, stream.json()["error"]["param"]) == (400, "stream")
+    assert item.status_code == 404
+    assert 'path="/v1/responses/{response}",status="200"' in lines
 
 
 PNG = "data:image/png;base64,AAAA"
@@ -260,4 +336,4 @@ async def test_another_tenants_response_is_not_found() -> None:
     first = await bench.post({"model": "assistant", "input": "hi"}, {"authorization": "Bearer a"}, path=PATH)
     body = {"model": "assistant", "input": "and?", "previous_response_id": first.json()["id"]}
     answers = [await bench.post(body, {"authorization": f"Bearer {key}"}, path=PATH) for key in "ba"]
-    assert [answer.status_code for answer in answers] == [404, 200]
+    assert [answer.status_code for answer in answers] == [400, 200]

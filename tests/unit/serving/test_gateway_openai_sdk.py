@@ -135,3 +135,4 @@ async def test_errors_are_the_sdks_own_classes(client: AsyncOpenAI) -> None:
 
 async def test_the_models_list(client: AsyncOpenAI) -> None:
     assert [model.id async for model in client.models.list()] == ["assistant"]
+    assert (await client.models.retrieve("assistant")).id == "assistant"

@@ -147,7 +147,7 @@ async def test_what_the_server_itself_refuses_has_the_form_of_the_paths_protocol
     key = {"authorization": "Bearer key"}
     async with bench.client() as client:
         refused = {
-            404: await client.post(f"{path}/nothing", headers=key),
+            404: await client.post(f"{path}/nothing/here", headers=key),
             405: await client.get(path, headers=key),
             413: await client.post(path, content=b" " * 1001, headers=key),
             400: await client.post(path, content=b"{", headers=key),
@@ -180,10 +180,12 @@ async def test_each_path_is_counted_and_paths_that_are_not_served_are_one() -> N
         await client.post("/v1/messages/count_tokens", json=BODIES["/v1/messages"])
         for name in "ab":
             await client.get(f"/v1/messages/{name}")
+            await client.get(f"/v1/models/{name}")
         lines = (await client.get("/metrics")).text.splitlines()
     for path in (*PATHS, "/v1/messages/count_tokens"):
         assert f'nextstate_requests_total{{path="{path}",status="200"}} 1.0' in lines
     assert 'nextstate_requests_total{path="other",status="404"} 2.0' in lines
+    assert 'nextstate_requests_total{path="/v1/models/{model}",status="404"} 2.0' in lines
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -79,7 +79,8 @@ async def test_text_is_sent_at_once_and_the_finish_only_when_the_action_is_safe(
 async def test_usage_comes_in_a_last_chunk_without_choices_where_it_is_asked_for() -> None:
     bench = Bench([["Hello."]])
     response = await bench.post(BODY | {"stream_options": {"include_usage": True}})
-    *_, finish, usage = chunks_of(response.text)
+    *before, finish, usage = chunks_of(response.text)
+    assert all(chunk["usage"] is None for chunk in (*before, finish))
     assert finish["choices"][0]["finish_reason"] == "stop"
     assert usage["choices"] == []
     assert usage["usage"]["completion_tokens"] == len("Hello.")

@@ -489,3 +489,55 @@ def test_the_bytes_that_are_counted_are_those_that_a_long_conversation_takes() -
     tracemalloc.stop()
     counted = served.index.num_bytes
     assert taken / 2 < counted < taken * 2
+
+
+def test_a_recorded_action_that_cannot_be_opened_keeps_no_other_from_being_restored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    served = Served()
+    talk = [user("hi")]
+    good = served.reply(served.ask(*talk), *talk, reply=assistant("hello"))
+    bad = replace(good, id="bad", prompt_ids=(2**31,))  # was once let into the log
+    restarted = served.empty_index()
+    assert restarted.restore([bad, good], []) == 1
+    assert restarted.get(good.id) is not None
+    (warning,) = caplog.records
+    assert "1 recorded actions cannot be opened" in warning.message
+    assert "bad" in warning.message
+
+
+FUTURE_MS = 253_370_764_800_000  # the year 9999
+
+
+def test_an_action_from_the_future_keeps_no_other_from_being_forgotten_nor_stays_itself() -> None:
+    served = Served()
+    talk = [user("hi")]
+    action = served.reply(served.ask(*talk), *talk, reply=assistant("hello"))
+    index = served.empty_index()
+    index.add(replace(action, id="future", time_ms=FUTURE_MS))
+    index.add(replace(action, id="now"))
+    served.time_ms += 7 * DAY_MS + 1
+    index.match(tenant="default", session_id=None, messages=normalised((user("x"),)))
+    assert len(index) == 0
+
+
+def test_the_same_holds_after_a_restart() -> None:
+    served = Served()
+    talk = [user("hi")]
+    action = served.reply(served.ask(*talk), *talk, reply=assistant("hello"))
+    index = served.empty_index()
+    assert index.restore([replace(action, id="future", time_ms=FUTURE_MS), replace(action, id="now")], []) == 2
+    served.time_ms += 7 * DAY_MS + 1
+    index.match(tenant="default", session_id=None, messages=normalised((user("x"),)))
+    assert len(index) == 0
+
+
+def test_what_is_told_late_is_still_found() -> None:
+    served = Served()
+    talk = [user("hi")]
+    served.time_ms += 30 * DAY_MS
+    action = served.reply(served.ask(*talk), *talk, reply=assistant("hello"))
+    index = served.empty_index()
+    index.add(replace(action, time_ms=action.time_ms - 20 * DAY_MS))
+    said = normalised((*talk, assistant("hello"), user("thanks")))
+    assert index.match(tenant="default", session_id=None, messages=said).parent_action_id == action.id
