@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.bench.clients.checks import Ran, checked, matched
-from infra.bench.clients.install import installed, search_path
 from infra.bench.clients.stage import Logged, Stage, standing
 from infra.connect.clients import Check, Client
+from infra.connect.install import installed, own_environment
 from infra.connect.lines import connecting, program
 from infra.kafka.running import running_broker
 from schemas.errors import MissingRuntimeError
@@ -25,8 +25,6 @@ RUN_S = 600.0  # most take seconds; OpenClaw prepares half a minute before each 
 TOOK_TOO_LONG = -1
 SETTLE_S = 20.0  # until the answer that a client has left is in the log
 LOOK_S = 0.5
-KEPT_VARIABLES = ("LANG", "TMPDIR", "SSL_CERT_FILE")
-NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +80,8 @@ def run_client(client: Client, command: Sequence[str], stage: Stage, folder: Pat
     file = home / client.program
     file.write_text(program(client, address))
     stage.engine.begin()
-    basics = {"PATH": search_path(folder), "HOME": str(home)}
-    exit_code, output = _output([*command, str(file)], home, basics | connecting(client, address).environment)
+    environment = own_environment(folder, home, connecting(client, address).environment)
+    exit_code, output = _output([*command, str(file)], home, environment)
     return Ran(
         exit_code=exit_code,
         output=output,
@@ -116,13 +114,11 @@ def _row(client: Client, stage: Stage, folder: Path, report: Callable[[str], Non
 
 
 def _output(command: Sequence[str], home: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Exit code and output of a program that has nothing of this process's environment but the machine's basics."""
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    own = {**kept, **NO_PROXY, **environment}
+    """Exit code and output of a program, which is ended with all that it started."""
     log_file = home / "output.log"
     with log_file.open("wb") as log:
         started = subprocess.Popen(
-            command, cwd=home, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         try:
             exit_code = started.wait(RUN_S)
