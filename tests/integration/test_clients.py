@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.bench.clients.checks import checked, matched
+from infra.bench.clients.engine import ScriptedEngine
 from infra.bench.clients.run import run_client
 from infra.bench.clients.stage import Stage, standing
 from infra.connect.clients import client_named
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture
 def stage(kafka: KafkaConfig, model_path: Path, tmp_path: Path) -> Iterator[Stage]:
-    with standing(kafka, model_path, tmp_path / "gateway", CLIENTS) as standing_now:
+    with standing(kafka, ScriptedEngine.of(model_path), model_path, tmp_path / "gateway", CLIENTS) as standing_now:
         yield standing_now
 
 

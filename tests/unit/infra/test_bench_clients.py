@@ -14,6 +14,7 @@ from infra.bench.clients.script import (
     CORRECTED,
     RESULTS,
     STORY,
+    Asked,
     Script,
 )
 from infra.bench.clients.stage import Logged
@@ -32,6 +33,8 @@ SAID = [
     *((Message(role="user", content=text),) for text in ("No, in Fahrenheit.", "And tomorrow?", "A long story.")),
 ]
 IDS = (7, 8, 9)
+ASKED: tuple[Asked, ...] = ("question", "results", "correction", "retried", "long")
+WORDS = ("", ANSWER, CORRECTED, AFTER_RETRY, STORY)
 
 
 def action(turn: int) -> ActionTaken:
@@ -61,7 +64,10 @@ RIGHT = Ran(
     logged=Logged(
         tuple(action(turn) for turn in range(5)), (*(next_state(turn) for turn in range(4)), next_state(2, "again"))
     ),
-    drawn=tuple(Drawn((1, turn), (*IDS, 2)) for turn in range(5)),
+    drawn=tuple(
+        Drawn(asked, (1, turn), words, (*IDS, 2), tuple(map(logprob, range(4))))
+        for turn, (asked, words) in enumerate(zip(ASKED, WORDS, strict=True))
+    ),
     num_failures=1,
     streams=True,
 )
@@ -115,6 +121,8 @@ SABOTAGE: dict[str, tuple[str, Callable[[Ran], Ran]]] = {
         lambda ran: with_next_states(ran, replace(next_state(1), messages=SAID[2])),
     ),
     "the engine never failed": ("retry", lambda ran: replace(ran, num_failures=0)),
+    "the request was not drawn for again": ("retry", lambda ran: replace(ran, drawn=ran.drawn[:3])),
+    "the client said no more than its question": ("behaves", lambda ran: replace(ran, drawn=ran.drawn[:2])),
     "the request was not sent again": (
         "retry",
         lambda ran: replace(ran, logged=replace(ran.logged, next_states=ran.logged.next_states[:4])),
@@ -125,6 +133,10 @@ SABOTAGE: dict[str, tuple[str, Callable[[Ran], Ran]]] = {
         lambda ran: with_action(ran, 4, reply=Message(role="assistant")),
     ),
     "a token is not the one drawn": ("tokens", lambda ran: with_action(ran, 1, response_ids=(7, 8, 8))),
+    "words were lost on the way": (
+        "tokens",
+        lambda ran: with_action(ran, 2, reply=Message(role="assistant", content=CORRECTED[3:])),
+    ),
     "a log-prob is not the one given": (
         "tokens",
         lambda ran: with_action(ran, 1, response_logprobs=(-0.1, -0.1, -0.1)),
@@ -138,6 +150,18 @@ SABOTAGE: dict[str, tuple[str, Callable[[Ran], Ran]]] = {
 def test_what_went_wrong_is_found_by_the_check_that_is_there_for_it(sabotage: str) -> None:
     check, spoil = SABOTAGE[sabotage]
     assert {name: wrong for name, wrong in checked(spoil(RIGHT)).items() if name == check}[check]  # type: ignore[index]
+
+
+def test_a_model_that_answers_without_tools_passes_what_is_asked_of_it() -> None:
+    """As SGLang with the small model does: the question's answer is the one that is corrected."""
+    actions = tuple(
+        replace(action(turn), turn=turn - 1, parent_action_id=f"action-{turn - 1}" if turn > 1 else None)
+        for turn in range(1, 5)
+    )
+    drawn = (replace(RIGHT.drawn[1], asked="question"), *RIGHT.drawn[2:])
+    ran = replace(RIGHT, logged=Logged(actions, RIGHT.logged.next_states[1:]), drawn=drawn)
+    assert {name for name, wrong in checked(ran).items() if wrong} == {"parallel"}
+    assert matched(ran.logged) == (3, 3)
 
 
 def prompt(*messages: str, tools: str = '{"name": "weather"}') -> str:
