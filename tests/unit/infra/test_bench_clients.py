@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from example_events import WHOLE
 
-from infra.bench.clients.checks import Ran, checked, matched
+from infra.bench.clients.checks import CHECKS, Ran, checked, matched
 from infra.bench.clients.engine import Drawn, logprob
+from infra.bench.clients.run import Row
 from infra.bench.clients.script import (
     AFTER_RETRY,
     ANSWER,
@@ -18,6 +19,8 @@ from infra.bench.clients.script import (
     Script,
 )
 from infra.bench.clients.stage import Logged
+from infra.commands.bench_clients import _draw
+from infra.connect.clients import Check
 from schemas.events import ActionTaken, Message, NextStateObserved, ToolCall
 
 CALLS = tuple(ToolCall(id=f"call_{n}", name="weather", arguments="{}") for n in range(2))
@@ -183,3 +186,15 @@ def test_the_engine_of_the_script_fails_once_on_a_request_and_then_no_more() -> 
     script = Script()
     asked = prompt(said("user", "And tomorrow?"))
     assert [script.line(asked).fails for _ in range(3)] == [True, False, False]
+
+
+def test_the_table_says_what_was_wrong_and_what_was_not_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong: dict[Check, str] = dict.fromkeys(CHECKS, "") | {"retry": "the engine failed 0 times"}
+    row = Row(client="curl", packages=(), wrong=wrong, not_asked={"parallel": "no tools"}, num_continuing=3)
+    _draw([row])
+    shown = capsys.readouterr().out
+    assert [cell.strip() for cell in shown.splitlines()[3].split("│")[1:-1]] == [
+        *("curl", "yes", "yes", "not asked", "yes", "NO", "yes", "yes", "0 of 3", "0")
+    ]
+    assert "curl, retry: the engine failed 0 times.\n" in shown
+    assert "curl is not asked about parallel: no tools.\n" in shown
