@@ -82,6 +82,7 @@ def _behaves(ran: Ran) -> Iterator[str]:
         if place < 0:
             yield f"it did not print {words!r}"
             return
+        place += len(words)  # a model may say the same twice
 
 
 def _turns(ran: Ran) -> Iterator[str]:
@@ -169,6 +170,8 @@ def _tokens(ran: Ran) -> Iterator[str]:
 
     Of a reply that was broken off its beginning is; of one with calls, the words before them.
     """
+    if not ran.drawn:
+        yield "nothing was drawn"
     if len(ran.logged.actions) != len(ran.drawn):
         yield f"{len(ran.drawn)} replies were drawn, but {len(ran.logged.actions)} recorded"
         return

@@ -80,7 +80,8 @@ class RelayedEngine:
         if self._away.now(what):
             return JSONResponse({"error": {"message": "The engine is away, as the benchmark wants it."}}, 503)
         client = self._connect()
-        reply = await client.send(client.build_request("POST", "/generate", content=body), stream=True)
+        headers = {"content-type": request.headers["content-type"]}
+        reply = await client.send(client.build_request("POST", "/generate", content=body, headers=headers), stream=True)
         if not reply.is_success:
             async with aclosing(client), aclosing(reply):
                 return Response(await reply.aread(), reply.status_code, media_type="application/json")

@@ -95,6 +95,14 @@ def test_a_run_that_is_right_passes() -> None:
 SABOTAGE: dict[str, tuple[str, Callable[[Ran], Ran]]] = {
     "it failed": ("behaves", lambda ran: replace(ran, exit_code=1)),
     "it showed something else": ("behaves", lambda ran: replace(ran, output=ran.output.replace("70", "71"))),
+    "it showed once what the model said twice": (
+        "behaves",
+        lambda ran: replace(
+            ran,
+            drawn=(*ran.drawn[:2], replace(ran.drawn[2], words=ANSWER), *ran.drawn[3:]),
+            output=ran.output.replace(CORRECTED, ""),
+        ),
+    ),
     "it showed nothing of the long answer": ("behaves", lambda ran: replace(ran, output=ran.output.partition("On")[0])),
     "a turn opened a new conversation": ("turns", lambda ran: with_action(ran, 2, conversation_id="other")),
     "a turn has no parent": ("turns", lambda ran: with_action(ran, 1, parent_action_id=None)),
@@ -135,6 +143,7 @@ SABOTAGE: dict[str, tuple[str, Callable[[Ran], Ran]]] = {
         "abandoned",
         lambda ran: with_action(ran, 4, reply=Message(role="assistant")),
     ),
+    "nothing was drawn at all": ("tokens", lambda ran: replace(ran, drawn=(), logged=Logged((), ()))),
     "a token is not the one drawn": ("tokens", lambda ran: with_action(ran, 1, response_ids=(7, 8, 8))),
     "words were lost on the way": (
         "tokens",
