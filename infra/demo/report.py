@@ -88,9 +88,9 @@ def print_verdict(console: Console, stack: Stack, findings: Findings, seed: int)
         ("held-out compliance", f"{before.compliance:.2f} -> {after.compliance:.2f} ({len(before.answers)} questions)"),
         ("mean answer length", f"{before.mean_words:.0f} -> {after.mean_words:.0f} words"),
         ("updates", f"{findings.num_updates} in {findings.learning_s:.0f} s; version {findings.version} serves"),
-        ("users talked through", findings.through),
         ("requests", f"{findings.num_requests}, {len(findings.failures)} failed"),
         ("matched", f"{findings.num_matched} of {findings.num_continuing} that go on with a conversation"),
+        ("users talked through", findings.through),
     ):
         console.print(f"{label:>20}: {value}", highlight=False, markup=False)
     question, first, last = _example(before, after)

@@ -29,7 +29,7 @@ from serving.sglang_wire import sse_events
 
 _SILENCE_S = 300.0  # longest, inside one answer; a busy machine takes its time
 _LOOK_S = 0.5
-_NO_CALLS = "a model of this size calls tools when it likes, not when it should"
+_NO_CALLS = "the small model seldom calls tools, and the programs leave it the choice"
 
 
 @dataclass(slots=True)
