@@ -53,12 +53,19 @@ def nextstate() -> None:
 
 @nextstate.command()
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn at random.")
+@click.option(
+    "--through",
+    metavar="CLIENT",
+    default="openai",
+    show_default=True,
+    help="What the users talk through: the SDK, openai-agents or pydantic-ai.",
+)
 @configured
-def demo(settings: Settings, seed: int) -> int:
-    """Start everything, let a scripted user talk, and show that the model learned."""
+def demo(settings: Settings, seed: int, through: str) -> int:
+    """Start everything, let scripted users talk, and show that the model learned."""
     from infra.demo import run_demo
 
-    return run_demo(settings, seed=seed)
+    return run_demo(settings, seed=seed, through=through)
 
 
 @nextstate.command()

@@ -106,11 +106,22 @@ def gateway(
 
 
 @bench.command()
-@click.option("--clients", metavar="NAMES", help="Only these, with commas.  [default: all that connect lists]")
+@click.option(
+    "--clients",
+    metavar="NAMES",
+    help="Only these, with commas.  [default: all that connect lists; openai,anthropic on sglang]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["scripted", "sglang"]),
+    default="scripted",
+    show_default=True,
+    help="What draws: a script that calls tools, or the small model.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured
-def clients(settings: Settings, clients: str | None, as_json: bool) -> int:
+def clients(settings: Settings, clients: str | None, engine: str, as_json: bool) -> int:
     """Real SDKs and agents against a gateway of its own, installed from the registries. Needs no running stack."""
     from infra.commands.bench_clients import show_clients
 
-    return show_clients(settings, clients, report, as_json=as_json)
+    return show_clients(settings, clients, report, on_sglang=engine == "sglang", as_json=as_json)

@@ -1,10 +1,13 @@
-"""`Live`: a process that a benchmark measures, and waits for."""
+"""`Live`: a process that a benchmark measures, and waits for; `answers`: whether its server does."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from infra.health import ANSWER_S
 from infra.process import Process, last_line
 from schemas.errors import FatalError
 
@@ -27,3 +30,11 @@ class Live:
                 name, said = self.process.name, last_line(self.log_file)
                 raise FatalError(f"The benchmark's {name} did not get on; {self.log_file} ends: {said}")
             time.sleep(poll_s)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of the url is answered with a 2xx."""
+    try:
+        return httpx.get(url, timeout=ANSWER_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

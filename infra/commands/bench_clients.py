@@ -2,7 +2,9 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 import orjson
@@ -10,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.bench.clients.checks import CHECKS
+from infra.bench.clients.engine import Engine, ScriptedEngine
 from infra.bench.clients.run import Row, bench_clients
+from infra.bench.clients.sglang import relayed_sglang
 from infra.connect.clients import CLIENTS, Check, client_named
 from infra.home import Home
 from infra.kafka.jars import fetch_jars
@@ -19,20 +23,35 @@ from infra.settings import Settings
 
 FAILED = 1
 WIDTH = 120  # of a table that goes into a file
+ON_SGLANG = ("openai", "anthropic")  # where no others are named: agents live on tools, which a small model seldom calls
 
 
-def show_clients(settings: Settings, names: str | None, report: Callable[[str], None], *, as_json: bool) -> int:
-    """Prints the table; 1 where a check fails. A client that cannot be run fails none."""
-    clients = CLIENTS if names is None else tuple(client_named(name.strip()) for name in names.split(","))
+def show_clients(
+    settings: Settings, names: str | None, report: Callable[[str], None], *, on_sglang: bool, as_json: bool
+) -> int:
+    """Prints the table; 1 where a check fails. A client that cannot be run fails none.
+
+    Args:    names: of the clients, with commas; on_sglang: the small model draws, not the script.
+    """
+    usual = tuple(map(client_named, ON_SGLANG)) if on_sglang else CLIENTS
+    clients = usual if names is None else tuple(client_named(name.strip()) for name in names.split(","))
     folder = Home(settings.home).clients
     shutil.rmtree(folder / "run", ignore_errors=True)
-    jars = fetch_jars(runtime_home(settings).jars, report)
-    rows = bench_clients(clients, jars, model_folder(settings, report), folder, report)
+    jars, model_path = fetch_jars(runtime_home(settings).jars, report), model_folder(settings, report)
+    engine = _engine(settings, model_path, folder / "run" / "engine.log", on_sglang=on_sglang)
+    rows = bench_clients(clients, jars=jars, engine=engine, model_path=model_path, folder=folder, report=report)
     if as_json:
         click.echo(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode())
     else:
         _draw(rows)
     return FAILED if any(not row.is_well and not row.missing for row in rows) else 0
+
+
+def _engine(settings: Settings, model_path: Path, log_file: Path, *, on_sglang: bool) -> AbstractContextManager[Engine]:
+    if on_sglang:
+        config = settings.engine.model_copy(update={"api_key": None, "admin_api_key": None})  # nobody else reaches it
+        return relayed_sglang(config, model_path, log_file)
+    return nullcontext(ScriptedEngine.of(model_path))
 
 
 def _draw(rows: Sequence[Row]) -> None:
@@ -50,7 +69,7 @@ def _draw(rows: Sequence[Row]) -> None:
             f"{row.seconds:.0f}",
         )
         notes += [f"{row.client}, {name}: {reason}." for name, reason in row.wrong.items() if reason]
-        notes += [f"{row.client} has no {name}: {reason}." for name, reason in row.lacks.items()]
+        notes += [f"{row.client} is not asked about {name}: {reason}." for name, reason in row.not_asked.items()]
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
@@ -62,6 +81,6 @@ def _draw(rows: Sequence[Row]) -> None:
 
 
 def _cell(row: Row, name: Check) -> str:
-    if name in row.lacks:
-        return "-"
+    if name in row.not_asked:
+        return "not asked"
     return "NO" if row.wrong.get(name) else "yes"

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import openai
 
 from infra.demo.questions import HELD_OUT
-from infra.demo.user import MAX_ANSWER_TOKENS, ask, fault_of
+from infra.demo.sdk import ask
+from infra.demo.user import MAX_ANSWER_TOKENS, fault_of
+from schemas.errors import RetryableError
 
 NUM_PARALLEL = 16  # as many as the engine batches; greedy answers do not depend on it
 SIDE_TURN = {"X-Turn-Type": "side"}
@@ -55,7 +57,7 @@ async def evaluate(client: openai.AsyncOpenAI, model: str, progress: Callable[[i
                     max_tokens=MAX_ANSWER_TOKENS,
                     headers=SIDE_TURN,
                 )
-            except openai.OpenAIError as error:
+            except RetryableError as error:
                 failures.append(str(error))
                 return
         answers[question] = answer

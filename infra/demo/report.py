@@ -14,6 +14,7 @@ from streams.query import LogQuery
 
 MIN_RISE = 0.25  # of held-out compliance; far beyond what 32 answers could gain by chance from one model
 MAX_TREE_LINES = 40
+MATCHED = "SELECT count(*) FROM actions WHERE parent_action_id IS NOT NULL AND NOT ambiguous"
 
 QUERY = """\
 SELECT version, turns, judged_turns, round(mean_score, 2) AS mean_score, complaints, thanks, trained_turns
@@ -24,12 +25,15 @@ FROM learning ORDER BY version"""
 class Findings:
     """What the demo measured."""
 
+    through: str  # what the users talked through, with its version
     before: Evaluation
     after: Evaluation
     version: int
     num_updates: int
     learning_s: float
     num_requests: int
+    num_continuing: int  # requests that went on with a conversation
+    num_matched: int  # of them, those whose conversation was found, without a guess
     failures: tuple[str, ...]
 
     @property
@@ -45,6 +49,12 @@ class Findings:
             ),
         )
         return tuple(sentence for holds, sentence in checks if not holds)
+
+
+def count_matched(stack: Stack) -> int:
+    """How many answers the log knows to go on with a conversation."""
+    [[count]] = LogQuery(stack.kafka).sql(MATCHED).rows
+    return int(count)
 
 
 def print_log(console: Console, stack: Stack, version: int) -> None:
@@ -79,6 +89,8 @@ def print_verdict(console: Console, stack: Stack, findings: Findings, seed: int)
         ("mean answer length", f"{before.mean_words:.0f} -> {after.mean_words:.0f} words"),
         ("updates", f"{findings.num_updates} in {findings.learning_s:.0f} s; version {findings.version} serves"),
         ("requests", f"{findings.num_requests}, {len(findings.failures)} failed"),
+        ("matched", f"{findings.num_matched} of {findings.num_continuing} that go on with a conversation"),
+        ("users talked through", findings.through),
     ):
         console.print(f"{label:>20}: {value}", highlight=False, markup=False)
     question, first, last = _example(before, after)

@@ -2,19 +2,18 @@
 
 It is the student of infra/experiment: the same rule (plain sentences: no lists, bold or headings), the same eye for
 answers that repeat themselves or are to no question, and the same wordings. The system never sees the rule: it reads
-only what this user says, through the unmodified `openai` SDK, streaming, without extra headers.
+only what this user says, and through which client is none of the user's business (talk.py).
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import openai
-from openai.types.chat import ChatCompletionMessageParam
-
 from infra.demo.questions import ASKED
+from infra.demo.talk import OpenTalk, Talk
 from infra.experiment.rules import Fault, find_fault
 from infra.experiment.wordings import COMPLAINTS, FAULTS, THANKS
+from schemas.errors import RetryableError
 
 MAX_ANSWER_TOKENS = 72  # lists start within the first 40 tokens of this model's answers; more costs only time
 MAX_CLOSING_TOKENS = 16  # the reply to "thanks, bye" interests nobody
@@ -37,41 +36,18 @@ class Tally:
     requests: int = 0
     failures: list[str] = field(default_factory=list)
 
-
-async def ask(
-    client: openai.AsyncOpenAI,
-    model: str,
-    messages: list[ChatCompletionMessageParam],
-    *,
-    user: str,
-    temperature: float,
-    max_tokens: int,
-    headers: dict[str, str] | None = None,
-) -> str:
-    """One streamed answer, whole."""
-    stream = await client.chat.completions.create(
-        model=model,
-        messages=messages,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        stream=True,
-        user=user,
-        extra_headers=headers,
-    )
-    pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
-    return "".join(pieces)
+    @property
+    def num_continuing(self) -> int:
+        """Requests that go on with a conversation."""
+        return self.requests - self.conversations
 
 
 class ScriptedUser:
     """One person with a rule in mind. Many run at once, each with a name, and all that it draws from (seed, name)."""
 
-    def __init__(
-        self, client: openai.AsyncOpenAI, model: str, temperature: float, tally: Tally, *, name: str, seed: int
-    ) -> None:
-        self._client = client
+    def __init__(self, open_talk: OpenTalk, tally: Tally, *, name: str, seed: int) -> None:
+        self._open_talk = open_talk
         self._name = name
-        self._model = model
-        self._temperature = temperature
         self._tally = tally
         self._random = random.Random(f"{seed}/{name}")
         self._questions = self._endless_questions()
@@ -81,41 +57,32 @@ class ScriptedUser:
             yield from self._random.sample(ASKED, len(ASKED))
 
     async def converse(self) -> None:
-        """Hold one conversation: question, answer, reaction, and what follows from it."""
-        self._tally.conversations += 1
-        messages: list[ChatCompletionMessageParam] = []
-        satisfied = await self._get_answer(messages)
-        while satisfied and self._random.random() < MOVES_ON_SHARE:
-            satisfied = await self._get_answer(messages, f"{self._random.choice(BRIDGES)} ")
-        if satisfied:
-            messages.append({"role": "user", "content": self._random.choice(THANKS)})
-            await self._say(messages, MAX_CLOSING_TOKENS)
+        """Hold one conversation: question, answer, reaction, and what follows from it.
 
-    async def _get_answer(self, messages: list[ChatCompletionMessageParam], bridge: str = "") -> bool:
+        Raises:  as `Talk.say`; the tally has a failed request then.
+        """
+        self._tally.conversations += 1
+        talk = self._open_talk(self._name)
+        satisfied = await self._get_answer(talk)
+        while satisfied and self._random.random() < MOVES_ON_SHARE:
+            satisfied = await self._get_answer(talk, f"{self._random.choice(BRIDGES)} ")
+        if satisfied:
+            await self._say(talk, self._random.choice(THANKS), MAX_CLOSING_TOKENS)
+
+    async def _get_answer(self, talk: Talk, bridge: str = "") -> bool:
         """Ask the next question; complain once if something is wrong with the answer. True: the user is satisfied."""
         question = next(self._questions)
-        messages.append({"role": "user", "content": bridge + question})
-        fault = fault_of(question, await self._say(messages, MAX_ANSWER_TOKENS))
+        fault = fault_of(question, await self._say(talk, bridge + question, MAX_ANSWER_TOKENS))
         self._tally.answers.append(fault is None)
         if fault is None:
             return True
         complaints = {"rule": COMPLAINTS["student"], **FAULTS}[fault]
-        messages.append({"role": "user", "content": self._random.choice(complaints)})
-        return fault_of(question, await self._say(messages, MAX_ANSWER_TOKENS)) is None
+        return fault_of(question, await self._say(talk, self._random.choice(complaints), MAX_ANSWER_TOKENS)) is None
 
-    async def _say(self, messages: list[ChatCompletionMessageParam], max_tokens: int) -> str:
+    async def _say(self, talk: Talk, text: str, max_tokens: int) -> str:
         self._tally.requests += 1
         try:
-            answer = await ask(
-                self._client,
-                self._model,
-                messages,
-                user=self._name,
-                temperature=self._temperature,
-                max_tokens=max_tokens,
-            )
-        except openai.OpenAIError as error:
+            return await talk.say(text, max_tokens)
+        except RetryableError as error:
             self._tally.failures.append(str(error))
             raise
-        messages.append({"role": "assistant", "content": answer})
-        return answer

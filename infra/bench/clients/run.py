@@ -1,4 +1,4 @@
-"""`bench_clients`: each client installed, run through the script's conversation, and its part of the log checked.
+"""`bench_clients`: each client installed, run through one conversation, and its part of the log checked.
 
 Consumes the programs of infra/connect/programs, unmodified but for the address. Produces a row per client.
 """
@@ -9,14 +9,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.bench.clients.checks import Ran, checked, matched
-from infra.bench.clients.install import installed, search_path
+from infra.bench.clients.engine import Engine
 from infra.bench.clients.stage import Logged, Stage, standing
 from infra.connect.clients import Check, Client
+from infra.connect.install import installed, own_environment
 from infra.connect.lines import connecting, program
 from infra.kafka.running import running_broker
 from schemas.errors import MissingRuntimeError
@@ -25,19 +26,21 @@ RUN_S = 600.0  # most take seconds; OpenClaw prepares half a minute before each 
 TOOK_TOO_LONG = -1
 SETTLE_S = 20.0  # until the answer that a client has left is in the log
 LOOK_S = 0.5
-KEPT_VARIABLES = ("LANG", "TMPDIR", "SSL_CERT_FILE")
-NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One client. `missing`: why it could not be run; `wrong`: what each check found, "" where all is well."""
+    """One client.
+
+    `missing`: why it could not be run; `wrong`: what each check found, "" where all is well; `not_asked`: which checks
+    cannot be made of it, or of this engine, and why.
+    """
 
     client: str
     packages: tuple[str, ...]
     missing: str = ""
     wrong: dict[Check, str] = field(default_factory=dict)
-    lacks: dict[Check, str] = field(default_factory=dict)
+    not_asked: dict[Check, str] = field(default_factory=dict)
     num_matched: int = 0
     num_continuing: int = 0
     seconds: float = 0.0
@@ -49,18 +52,26 @@ class Row:
 
 
 def bench_clients(
-    clients: Sequence[Client], jars: tuple[Path, ...], model_path: Path, folder: Path, report: Callable[[str], None]
+    clients: Sequence[Client],
+    *,
+    jars: tuple[Path, ...],
+    engine: AbstractContextManager[Engine],
+    model_path: Path,
+    folder: Path,
+    report: Callable[[str], None],
 ) -> list[Row]:
     """Runs each client in turn.
 
-    Args:    jars: Kafka's class path; model_path: of the model whose tokenizer and template are used; folder: for the
-             clients, which stay there, and for `run`, which is to be empty; report: told about progress.
-    Raises:  MissingRuntimeError, BrokerUnavailableError: Kafka or the gateway did not start.
+    Args:    jars: Kafka's class path; engine: what draws; model_path: of the model whose tokenizer and template are
+             used; folder: for the clients, which stay there, and for `run`, which is to be empty; report: told about
+             progress.
+    Raises:  FatalError, BrokerUnavailableError: Kafka, the engine or the gateway did not start.
     """
     run = folder / "run"
     with (
         running_broker(jars, run / "broker", run / "kafka.log") as kafka,
-        standing(kafka, model_path, run / "gateway", [client.name for client in clients]) as stage,
+        engine as drawing,
+        standing(kafka, drawing, model_path, run / "gateway", [client.name for client in clients]) as stage,
     ):
         rows = []
         for client in clients:
@@ -82,13 +93,13 @@ def run_client(client: Client, command: Sequence[str], stage: Stage, folder: Pat
     file = home / client.program
     file.write_text(program(client, address))
     stage.engine.begin()
-    basics = {"PATH": search_path(folder), "HOME": str(home)}
-    exit_code, output = _output([*command, str(file)], home, basics | connecting(client, address).environment)
+    environment = own_environment(folder, home, connecting(client, address).environment)
+    exit_code, output = _output([*command, str(file)], home, environment)
     return Ran(
         exit_code=exit_code,
         output=output,
         logged=_settled(stage, client.name),
-        drawn=tuple(stage.engine.drawn),
+        drawn=stage.engine.drawn,
         num_failures=stage.engine.num_failures,
         streams=client.streams,
     )
@@ -102,13 +113,13 @@ def _row(client: Client, stage: Stage, folder: Path, report: Callable[[str], Non
         return Row(client=client.name, packages=client.packages, missing=str(error))
     started_s = time.monotonic()
     ran = run_client(client, command, stage, folder)
-    seconds, lacks = time.monotonic() - started_s, dict(client.lacks)
+    seconds, not_asked = time.monotonic() - started_s, {**dict(client.lacks), **stage.engine.not_asked}
     num_matched, num_continuing = matched(ran.logged)
     return Row(
         client=client.name,
         packages=client.packages,
-        wrong={name: wrong for name, wrong in checked(ran).items() if name not in lacks},
-        lacks=lacks,
+        wrong={name: wrong for name, wrong in checked(ran).items() if name not in not_asked},
+        not_asked=not_asked,
         num_matched=num_matched,
         num_continuing=num_continuing,
         seconds=seconds,
@@ -116,13 +127,11 @@ def _row(client: Client, stage: Stage, folder: Path, report: Callable[[str], Non
 
 
 def _output(command: Sequence[str], home: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Exit code and output of a program that has nothing of this process's environment but the machine's basics."""
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    own = {**kept, **NO_PROXY, **environment}
+    """Exit code and output of a program, which is ended with all that it started."""
     log_file = home / "output.log"
     with log_file.open("wb") as log:
         started = subprocess.Popen(
-            command, cwd=home, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         try:
             exit_code = started.wait(RUN_S)

@@ -6,11 +6,15 @@ what the prompt holds behind the last reply, and a tool by which of those known 
 needs no memory but of whether it has failed already.
 
 Clients say (infra/connect/programs): QUESTION, then what two tools gave, then CORRECTION, then RETRIED, then LONG.
+Which of these a prompt asks (`asked`) can be told whoever answers it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import orjson
+
+Asked = Literal["question", "results", "correction", "retried", "long", "other"]
 
 QUESTION, CORRECTION, RETRIED, LONG = "Rome and Oslo", "Fahrenheit", "tomorrow", "story"
 RESULTS = ("21 degrees", "17 degrees")
@@ -29,32 +33,68 @@ _TOOLS = {  # a tool's name, and arguments with which it gives each of RESULTS
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is said to a prompt. `fails`: the engine is away instead; `slow`: token by token, with time to leave."""
+    """What is said to a prompt: `words`, then `calls`. `fails`: the engine is away; `slow`: there is time to leave."""
 
-    text: str
+    asked: Asked
+    words: str
+    calls: str = ""
     fails: bool = False
     slow: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(filter(None, (self.words, self.calls)))
+
+
+@dataclass(slots=True)
+class Away:
+    """An engine that is away once, when the client says RETRIED, and then no more."""
+
+    has_been: bool = False
+
+    def now(self, asked: Asked) -> bool:
+        """Whether it is, for a request that asks this."""
+        is_away = asked == "retried" and not self.has_been
+        self.has_been |= is_away
+        return is_away
 
 
 @dataclass(slots=True)
 class Script:
     """The lines, for one run of one client."""
 
-    has_failed: bool = False
+    away: Away = field(default_factory=Away)
 
     def line(self, prompt: str) -> Line:
         """What the model says next."""
-        newest = _unanswered(prompt)
-        if LONG in newest:
-            return Line(STORY, slow=True)
-        if RETRIED in newest:
-            fails, self.has_failed = not self.has_failed, True
-            return Line(_told(AFTER_RETRY, prompt), fails=fails)
-        if CORRECTION in newest:
-            return Line(_told(CORRECTED, prompt))
-        if all(result in newest for result in RESULTS):
-            return Line(_told(ANSWER, prompt))
-        return Line(_calls(prompt) if QUESTION in newest else "I do not know.")
+        match asked(prompt):
+            case "long":
+                return Line("long", STORY, slow=True)
+            case "retried":
+                return Line("retried", AFTER_RETRY, _submits(prompt), fails=self.away.now("retried"))
+            case "correction":
+                return Line("correction", CORRECTED, _submits(prompt))
+            case "results":
+                return Line("results", ANSWER, _submits(prompt))
+            case "question":
+                return Line("question", "", _calls(prompt))
+            case "other":
+                return Line("other", "I do not know.")
+
+
+def asked(prompt: str) -> Asked:
+    """What a prompt asks."""
+    newest = _unanswered(prompt)
+    if LONG in newest:
+        return "long"
+    if RETRIED in newest:
+        return "retried"
+    if CORRECTION in newest:
+        return "correction"
+    if all(result in newest for result in RESULTS):
+        return "results"
+    return "question" if QUESTION in newest else "other"
 
 
 def _unanswered(prompt: str) -> str:
@@ -68,9 +108,9 @@ def _calls(prompt: str) -> str:
     return "\n".join(_call(tool, arguments) for arguments in _TOOLS[tool])
 
 
-def _told(answer: str, prompt: str) -> str:
-    """An answer, for an agent that takes none without a call."""
-    return f"{answer}\n{_call('bash', {'command': SUBMIT})}" if _offers(prompt, "bash") else answer
+def _submits(prompt: str) -> str:
+    """The call with which an agent that takes no answer without one is told that it is done; "" for others."""
+    return _call("bash", {"command": SUBMIT}) if _offers(prompt, "bash") else ""
 
 
 def _offers(prompt: str, tool: str) -> bool:

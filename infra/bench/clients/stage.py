@@ -1,35 +1,33 @@
-"""`standing`: what clients are run against: a real Kafka, a real gateway process, and the scripted engine behind it.
+"""`standing`: what clients are run against: a real Kafka, a real gateway process, and an engine behind it.
 
 Each client has an API key and so a tenant of its own: its part of the log can be told from the others'.
 """
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import httpx
-
-from infra.bench.clients.engine import ScriptedEngine, running
+from infra.bench.clients.engine import Engine, running
+from infra.bench.live import Live, answers
 from infra.components import ENVIRONMENT
 from infra.connect.lines import Address
 from infra.handover import hand_over
-from infra.health import ANSWER_S
 from infra.home import Home
 from infra.ports import HOST, choose_port
-from infra.process import Process, last_line
+from infra.process import Process
 from infra.secrets import API_KEYS
 from infra.settings import Settings
-from schemas.errors import MissingRuntimeError
 from schemas.events import ActionTaken, NextStateObserved
 from serving.config import EngineConfig, GatewayConfig
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.topics import ACTIONS, NEXT_STATES
 
-CONTEXT_LENGTH = 65_536  # the script does not mind; an agent's system prompt alone can have 10,000 tokens
+TEMPERATURE = 0.0  # where the client names none: a model says the same each time; a script does anyway
+MAX_TOKENS = 200  # the same; of a small model's answer, which may have no end
 ENGINE_PATIENCE_S = 0.001  # an engine that is away is the client's to bear with, here
 GATEWAY_START_S = 120.0
 LOOK_S = 0.2
@@ -47,7 +45,7 @@ class Logged:
 class Stage:
     """Everything that a client's run needs."""
 
-    engine: ScriptedEngine
+    engine: Engine
     url: str
     policy: str
     kafka: KafkaConfig
@@ -67,24 +65,33 @@ class Stage:
 
 
 @contextmanager
-def standing(kafka: KafkaConfig, model_path: Path, folder: Path, clients: Sequence[str]) -> Iterator[Stage]:
-    """Engine and gateway, up for the length of the `with`.
+def standing(
+    kafka: KafkaConfig, engine: Engine, model_path: Path, folder: Path, clients: Sequence[str]
+) -> Iterator[Stage]:
+    """The gateway before an engine, up for the length of the `with`.
 
-    Args:    kafka: with topics; folder: for the gateway's home.
-    Raises:  MissingRuntimeError: the gateway did not start.
+    Args:    kafka: with topics; model_path: of the engine's model; folder: for the gateway's home.
+    Raises:  FatalError: the gateway did not start.
     """
-    engine = ScriptedEngine.of(model_path)
     with running(engine) as engine_url:
+        gateway = GatewayConfig(
+            port=choose_port(None, ""),
+            engine_retry_s=ENGINE_PATIENCE_S,
+            default_temperature=TEMPERATURE,
+            default_max_tokens=MAX_TOKENS,
+        )
+        context = engine.context_length
         settings = Settings(
             home=folder,
             kafka=kafka,
-            gateway=GatewayConfig(port=choose_port(None, ""), engine_retry_s=ENGINE_PATIENCE_S),
-            engine=EngineConfig(url=engine_url, model_path=str(model_path), context_length=CONTEXT_LENGTH),
+            gateway=gateway,
+            engine=EngineConfig(url=engine_url, model_path=str(model_path), context_length=context),
         )
-        url = f"http://{HOST}:{settings.gateway.port}"
+        url = f"http://{HOST}:{gateway.port}"
         process = _gateway(settings, clients)
         try:
-            _wait_for(process, url, Home(folder).logs / "gateway.log")
+            live = Live(process, Home(folder).logs / "gateway.log")
+            live.wait_for(partial(answers, f"{url}/health"), GATEWAY_START_S, LOOK_S)
             yield Stage(engine, url, settings.policy, kafka)
         finally:
             process.stop()
@@ -102,18 +109,3 @@ def _gateway(settings: Settings, clients: Sequence[str]) -> Process:
     keys = {API_KEYS.variable: ",".join(f"{client}:{_key(client)}" for client in clients)}
     command = [sys.executable, "-m", "infra.component", "gateway", *names]
     return Process.start("gateway", command, home.logs / "gateway.log", {**ENVIRONMENT, **keys})
-
-
-def _wait_for(process: Process, url: str, log_file: Path) -> None:
-    end_s = time.monotonic() + GATEWAY_START_S
-    while not _answers(f"{url}/health"):
-        if not process.is_running() or time.monotonic() > end_s:
-            raise MissingRuntimeError(f"The gateway did not start: {last_line(log_file)}")
-        time.sleep(LOOK_S)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=ANSWER_S, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False

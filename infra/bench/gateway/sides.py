@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
 import psutil
 
 from infra.bench.gateway import engine, openclaw
 from infra.bench.gateway.load import Side
-from infra.bench.live import Live
+from infra.bench.live import Live, answers
 from infra.components import ENVIRONMENT, worker
 from infra.handover import hand_over
 from infra.home import Home
@@ -151,17 +150,10 @@ def _served(
     """A process that answers at `health`: its id."""
     process = Process.start(name, command, log_file, environment)
     try:
-        Live(process, log_file).wait_for(partial(_answers, health), _START_S, _POLL_S)
+        Live(process, log_file).wait_for(partial(answers, health), _START_S, _POLL_S)
         yield process.pid
     finally:
         process.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=_START_S, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def _children() -> set[int]:

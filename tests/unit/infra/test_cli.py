@@ -59,6 +59,7 @@ def test_version_is_the_packages(tmp_path: Path) -> None:
         (("rejudge", "--as", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
         (("rejudge", "--as", "a b"), "which is none: use few letters, digits, _ and -.\n"),
         (("train", "--from", "stern"), "start one with nextstate up, or set kafka.bootstrap_servers.\n"),
+        (("demo", "--through", "crewai"), "talk through openai, its SDK, or one of openai-agents, pydantic-ai.\n"),
         (("judge", "none.jsonl"), "name an existing JSONL file.\n"),
         (("status", "--config", "none.toml"), "name an existing file with --config.\n"),
         (("status", "--set", "broker.port=65536"), "should be less than or equal to 65535; change it.\n"),

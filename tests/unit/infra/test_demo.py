@@ -10,10 +10,12 @@ from infra.demo.display import rows
 from infra.demo.evaluate import Evaluation
 from infra.demo.questions import ASKED, HELD_OUT
 from infra.demo.report import Findings
+from infra.demo.sdk import talks_by_sdk
 from infra.demo.user import ScriptedUser, Tally, fault_of
 from infra.experiment.wordings import COMPLAINTS, FAULTS
 from infra.watch import Observed
 from schemas import events as e
+from schemas.errors import RetryableError
 from tests.example_events import EXAMPLES
 
 LIST = "Here are some tips:\n\n1. Go to bed early\n2. Avoid coffee"
@@ -51,6 +53,7 @@ class Policy:
     def __init__(self, *answers: str | Callable[[str], str]) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
+        self.histories: list[list[str]] = []
         self.headers: list[httpx.Headers] = []
         self.users: set[str] = set()
 
@@ -59,6 +62,7 @@ class Policy:
 
         body = orjson.loads(request.content)
         self.asked.append(body["messages"][-1]["content"])
+        self.histories.append([message["role"] for message in body["messages"][:-1]])
         self.users.add(body["user"])
         self.headers.append(request.headers)
         chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
@@ -69,12 +73,13 @@ class Policy:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=lines)
 
 
-async def converse(policy: Policy) -> Tally:
+async def converse(policy: Callable[[httpx.Request], httpx.Response], tally: Tally | None = None) -> Tally:
     transport = httpx.AsyncClient(transport=httpx.MockTransport(policy))
-    async with openai.AsyncOpenAI(base_url="http://policy/v1", api_key="none", http_client=transport) as client:
-        tally = Tally()
-        await ScriptedUser(client, "m", 0.7, tally, name="ada", seed=0).converse()
-        return tally
+    client = openai.AsyncOpenAI(base_url="http://policy/v1", api_key="none", http_client=transport, max_retries=0)
+    tally = tally or Tally()
+    async with client:
+        await ScriptedUser(talks_by_sdk(client, "m", 0.7), tally, name="ada", seed=0).converse()
+    return tally
 
 
 async def test_an_unhappy_user_complains_once_and_says_nothing_of_the_rule_in_any_header() -> None:
@@ -84,7 +89,9 @@ async def test_an_unhappy_user_complains_once_and_says_nothing_of_the_rule_in_an
     assert policy.asked[1:] == [policy.asked[1]]
     assert policy.asked[1] in COMPLAINTS["student"]
     assert policy.users == {"ada"}
+    assert policy.histories == [[], ["user", "assistant"]]
     assert tally.answers == [False]
+    assert tally.num_continuing == 1
     assert not [
         name for headers in policy.headers for name in headers if name.startswith("x-") and "stainless" not in name
     ]
@@ -106,18 +113,35 @@ async def test_a_happy_user_thanks_or_asks_on() -> None:
     assert not set(policy.asked) & set(COMPLAINTS["student"])
 
 
+@pytest.mark.parametrize("failure", [httpx.Response(503), httpx.ReadError("broken off")], ids=["refused", "broken off"])
+async def test_a_request_that_fails_is_counted_with_its_reason(failure: httpx.Response | httpx.ReadError) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    tally = Tally()
+    with pytest.raises(RetryableError):
+        await converse(fail, tally)
+    assert (tally.requests, len(tally.failures)) == (1, 1)
+    assert tally.failures[0].startswith("The gateway did not answer: ")
+
+
 def findings(before: int, after: int, *, version: int = 3, failures: tuple[str, ...] = ()) -> Findings:
     def evaluation(num_good: int) -> Evaluation:
         answers = {question: prose(question) if i < num_good else LIST for i, question in enumerate(HELD_OUT)}
         return Evaluation(answers=answers, failures=())
 
     return Findings(
+        through="openai==1",
         before=evaluation(before),
         after=evaluation(after),
         version=version,
         num_updates=version,
         learning_s=1.0,
         num_requests=100,
+        num_continuing=10,
+        num_matched=10,
         failures=failures,
     )
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.bench.clients.install import STAMP, installed
 from infra.connect.clients import client_named
+from infra.connect.install import STAMP, installed
 from schemas.errors import MissingRuntimeError
 
 

@@ -1,4 +1,4 @@
-"""`installed`: a client in a folder of its own, at its pinned versions, and how its program is started there.
+"""`installed`: a client in a folder of its own, at its pinned versions, and how its programs are started there.
 
 Python clients get a virtual environment by uv, Node's a folder by npm; a folder whose client is there already is left
 as it is. Registries, mirrors and proxies are those that uv and npm are set up with.
@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.connect.clients import Client
@@ -16,6 +16,8 @@ from schemas.errors import MissingRuntimeError
 
 INSTALL_S = 900.0  # the largest is 768 MB
 STAMP = "installed.txt"
+KEPT_VARIABLES = ("LANG", "TMPDIR", "SSL_CERT_FILE")
+NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 def installed(client: Client, folder: Path) -> tuple[str, ...]:
@@ -40,8 +42,18 @@ def installed(client: Client, folder: Path) -> tuple[str, ...]:
             return (_found("sh", "a POSIX shell"),)
 
 
-def search_path(folder: Path) -> str:
-    """PATH for a client's program: what was installed for it, then the machine's."""
+def own_environment(folder: Path, home: Path, connection: Mapping[str, str]) -> dict[str, str]:
+    """All that a client's program gets to know: the machine's basics, a home of its own, and what connects it.
+
+    Args:    folder: where the client is installed; home: remembers nothing of earlier runs; connection: the variables
+             of its lines (infra/connect/lines.py).
+    """
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {**kept, **NO_PROXY, "PATH": _search_path(folder), "HOME": str(home), **connection}
+
+
+def _search_path(folder: Path) -> str:
+    """What was installed for it, then the machine's."""
     return os.pathsep.join([str(_node_programs(folder)), str(folder / "bin"), os.environ.get("PATH", os.defpath)])
 
 
@@ -74,7 +86,7 @@ def _found(program: str, what: str) -> str:
 
 
 def _run(command: Sequence[str], folder: Path, client: Client) -> None:
-    environment = {**os.environ, "PATH": search_path(folder)}
+    environment = {**os.environ, "PATH": _search_path(folder)}
     try:
         subprocess.run(
             command, env=environment, cwd=folder, timeout=INSTALL_S, check=True, capture_output=True, text=True
