@@ -144,7 +144,8 @@ def _talking(
         return contextlib.nullcontext(talks_by_sdk(client, model, TEMPERATURE))
     home = stack.settings.home / framework.client.name
     home.mkdir()
-    return talks_by_framework(framework, Address(stack.gateway_url, ANY_KEY, model), TEMPERATURE, home)
+    address = Address(stack.gateway_url, ANY_KEY, model, stack.settings.engine.context_length)
+    return talks_by_framework(framework, address, TEMPERATURE, home)
 
 
 async def _measure(stage: _Stage) -> Evaluation:

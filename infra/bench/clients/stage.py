@@ -52,7 +52,7 @@ class Stage:
 
     def address(self, client: str) -> Address:
         """The gateway, for this client."""
-        return Address(self.url, _key(client), self.policy, CONTEXT_LENGTH)
+        return Address(self.url, _key(client), self.policy, self.engine.context_length)
 
     def logged(self, client: str) -> Logged:
         """What has been recorded of it so far."""

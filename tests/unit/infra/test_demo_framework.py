@@ -53,7 +53,7 @@ async def talking(folder: Path) -> AsyncIterator[OpenTalk]:
     program = folder / "stand_in.py"
     program.write_text(STAND_IN)
     framework = Framework(client_named("openai-agents"), (sys.executable, str(program)), folder)
-    async with talks_by_framework(framework, Address("http://gateway", "key", "m"), 0.4, folder) as open_talk:
+    async with talks_by_framework(framework, Address("http://gateway", "key", "m", 2048), 0.4, folder) as open_talk:
         yield open_talk
 
 
