@@ -141,10 +141,18 @@ class _Step:
         refuse_silence(next_state)
         turn = self.draft.turn_or_new(next_state.action_id, self.record, next_state)
         if turn.action_offset is None:  # whose it is, and so which next states count, only the action says
-            self.draft.turns[next_state.action_id] = turn.with_early(next_state, self.record)
+            self._hold_early(turn, next_state)
         else:
             self._take_next_state(next_state)
             self._advance(next_state.action_id)
+
+    def _hold_early(self, turn: Turn, next_state: NextStateObserved) -> None:
+        """Of each tenant what may count: its first real next state, and `ended` before that."""
+        state, skipped = observe(turn.early_join(next_state.tenant), next_state, ambiguous_trains=True)
+        if skipped is not None:
+            self._emit(skipped)
+        elif state.held:
+            self.draft.turns[next_state.action_id] = turn.with_early(next_state, self.record)
 
     def _take_next_state(self, next_state: NextStateObserved) -> None:
         action, turn = self.draft.action(next_state.action_id), self.draft.turn(next_state.action_id)

@@ -8,6 +8,8 @@ a turn when open turns take too much room, and accounts for it.
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import msgspec
+
 from processors.credit import newest_thumb
 from processors.emit import Emission, reject
 from processors.join import STAGE, JoinState, skip
@@ -25,7 +27,9 @@ from schemas.events import (
     VerdictReached,
 )
 from streams.recorded import Recorded
-from streams.topics import ACTIONS, FEEDBACK, NEXT_STATES
+from streams.topics import ACTIONS, FEEDBACK, MAX_RECORD_BYTES, NEXT_STATES
+
+MAX_EARLY = 8  # two of the action's tenant, and some of tenants that name it by mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +81,30 @@ class Turn:
         """Whether it has its action and nothing has followed yet."""
         return self.action_offset is not None and not self.settled and self.join == JoinState()
 
+    def early_join(self, tenant: str) -> JoinState:
+        """What of a tenant's next states has been observed before the action."""
+        own = [early.next_state for early in self.early if early.next_state.tenant == tenant]
+        return JoinState(
+            first_id=next((state.id for state in own if state.kind != "ended"), None),
+            ended_id=next((state.id for state in own if state.kind == "ended"), None),
+        )
+
     def with_early(self, next_state: NextStateObserved, record: Recorded) -> "Turn":
-        """The turn with one more next state that waits for the action; the same again changes nothing."""
-        if any(early.next_state == next_state for early in self.early):
-            return self
+        """The turn with one more next state that waits for the action.
+
+        Raises:  RejectedError: too much waits for it already: a row of the table has to hold it all.
+        """
         early = Early(
             next_state=next_state,
             partition=record.partition,
             offset=record.offset,
             timestamp_ms=record.timestamp_ms,
         )
-        return replace(self, early=(*self.early, early))
+        every = (*self.early, early)
+        if len(every) > MAX_EARLY or (self.early and len(msgspec.json.encode(every)) > MAX_RECORD_BYTES):
+            message = f"NextStateObserved {next_state.id} came before its action {next_state.action_id}"
+            raise RejectedError(f"{message}, for which too much waits already.")
+        return replace(self, early=every)
 
     def with_feedback(self, feedback: FeedbackGiven) -> "Turn":
         """The turn with one more feedback; of a tenant that had given some, the newest thumb is kept."""
@@ -171,9 +188,8 @@ def forget(known: Known, action_id: str, record: Recorded, why: str) -> Draft:
     elif _names_the_unknown(turn):
         known_as = f"Action {action_id} was never recorded, or was forgotten before this record, which names it, came"
         error = RejectedError(f"{known_as}; {why}.")
-        first = replace(record, topic=turn.topic, partition=turn.partition, offset=turn.offset, event=turn.about)
-        accounting = reject(replace(first, timestamp_ms=turn.since_ms, value=b""), STAGE, error)
-        draft.emissions.append(Emission(event=accounting, cause=record))
+        for place in _places(turn, record):
+            draft.emissions.append(Emission(event=reject(place, STAGE, error), cause=record))
     return draft
 
 
@@ -182,6 +198,13 @@ def accounts_for_forgotten(event: TurnSkipped | EventRejected) -> bool:
     if isinstance(event, EventRejected):  # of what is about an action that was not there
         return event.stage == STAGE and event.error == RejectedError.__name__ and event.topic != ACTIONS.name
     return event.stage == STAGE and event.reason in {"base_missing", "abstained_without_hint", "no_next_state"}
+
+
+def _places(turn: Turn, cause: Recorded) -> list[Recorded]:
+    """The records that wait for an action which is not there, as far as they are remembered; the first is."""
+    first = replace(cause, topic=turn.topic, partition=turn.partition, offset=turn.offset, event=turn.about, value=b"")
+    places = [replace(first, timestamp_ms=turn.since_ms), *(early.place(cause) for early in turn.early)]
+    return list({(place.topic, place.partition, place.offset): place for place in places}.values())
 
 
 def _names_the_unknown(turn: Turn) -> bool:

@@ -16,7 +16,8 @@ DIGEST_CHARS = 32  # 128 bits: no accidental collision in any log that fits on e
 
 DEFAULT_TENANT = "default"  # whose everything is where no API keys are configured
 
-_UNGUESSABLE = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # ours, and UUIDs
+_UNGUESSABLE = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)  # ours, and UUIDs
+_TENANTS_OWN = re.compile("sent-[0-9a-f]{32}")
 
 
 def new_id(time_ms: int | None = None) -> str:
@@ -46,7 +47,7 @@ def digest_text(*parts: str) -> str:
 
 
 def tenants_id(tenant: str, given: str) -> str:
-    """The id in the log of what a producer of this tenant calls `given`.
+    """The id in the log of an event that a producer of this tenant calls `given`.
 
     One that nobody guesses stays as it is. Any other becomes the tenant's own, so that two tenants who both number
     their turns from 1 do not meet, and none can speak of a turn that another will have.
@@ -54,6 +55,11 @@ def tenants_id(tenant: str, given: str) -> str:
     if tenant == DEFAULT_TENANT or _UNGUESSABLE.fullmatch(given):
         return given
     return f"sent-{digest_text('sent', tenant, given)}"
+
+
+def named_id(tenant: str, given: str) -> str:
+    """The id in the log of an event that a producer of this tenant speaks of: by its own name for it, or by that id."""
+    return given if _TENANTS_OWN.fullmatch(given) else tenants_id(tenant, given)
 
 
 def derived_id(stage: str, code_version: str, inputs: Iterable[str]) -> str:

@@ -89,7 +89,7 @@ class Feedback:
         index = self._ports.index
         match call.target:
             case "action_id":
-                action = index.served(tenant, tenants_id(tenant, call.name))
+                action = index.served(tenant, call.name) or index.served(tenant, tenants_id(tenant, call.name))
                 return [] if action is None else [action]
             case "response_id":  # `chatcmpl-<request id>`, and so on: each API has a prefix of its own
                 return index.known_by("request", tenant, action_of(call.name))

@@ -72,21 +72,21 @@ class Intake:
 
         Raises:  SpoolFullError: not all can be; those that are may be sent again.
         """
-        taken: list[tuple[int, Event]] = []
+        taken: list[tuple[int, Any, Event]] = []
         refused: list[Refusal] = []
         for place, raw in some:
             try:
                 event = read_cloudevent(raw, tenant)
                 self._refuse_others_actions(event)
                 _refuse_unusable(event)
-                taken.append((place, event))
+                taken.append((place, raw, event))
             except RejectedError as error:
                 refused.append(_refusal(place, raw, error))
         # Tasks start in this order, so the events of a conversation reach Kafka in it.
-        results = await asyncio.gather(*(self._keep(event) for _, event in taken), return_exceptions=True)
-        for (place, event), result in zip(taken, results, strict=True):
+        results = await asyncio.gather(*(self._keep(event) for _, _, event in taken), return_exceptions=True)
+        for (place, raw, _), result in zip(taken, results, strict=True):
             if isinstance(result, RejectedError):
-                refused.append(Refusal(index=place, id=event.id, reason=str(result)))
+                refused.append(_refusal(place, raw, result))
             elif isinstance(result, BaseException):
                 raise result
         return sorted(refused, key=lambda one: one.index)

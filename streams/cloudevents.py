@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.errors import MalformedEventError, UnknownEventError
 from schemas.events import ActionTaken, Event
-from schemas.identity import tenants_id
+from schemas.identity import named_id, tenants_id
 from schemas.upcast import READABLE
 from streams.codec import read_event, read_time
 from streams.topics import FROM_OUTSIDE
@@ -23,7 +23,7 @@ ACCEPTED = frozenset(  # the newest version of each type, and all before it
     for event in topic.types
     if name.rpartition(".v")[0] == event.type.rpartition(".v")[0]
 )
-_IDS = ("id", "action_id", "parent_action_id", "base_action_id")
+_NAMED = ("action_id", "parent_action_id", "base_action_id")
 _Named = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -68,9 +68,9 @@ def read_cloudevent(raw: object, tenant: str) -> Event:
 
 def _in_tenants_ids(event: Event) -> Event:
     """The event, its own id and those of the actions that it names as they are in the log."""
-    given = {name: value for name in _IDS if (value := getattr(event, name, None))}
-    own: dict[str, Any] = {name: tenants_id(event.tenant, value) for name, value in given.items()}
-    return replace(event, **own)
+    given = {name: value for name in _NAMED if (value := getattr(event, name, None))}
+    named: dict[str, Any] = {name: named_id(event.tenant, value) for name, value in given.items()}
+    return replace(event, id=tenants_id(event.tenant, event.id), **named)
 
 
 def _refuse_without_key(event: Event) -> None:

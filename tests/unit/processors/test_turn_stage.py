@@ -20,7 +20,7 @@ from processor_world import (
 from processors.config import ProcessorsConfig
 from processors.ports import Judgement
 from schemas.events import Message
-from streams.topics import ACTIONS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
+from streams.topics import ACTIONS, MAX_RECORD_BYTES, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
 
 
 async def settled(*events, config=None):
@@ -120,6 +120,24 @@ async def test_a_next_state_read_twice_before_its_action_is_rejected_at_its_own_
     await world.settle()
     (rejection,) = world.log.events(REJECTIONS)
     assert (rejection.topic, rejection.offset) == (NEXT_STATES.name, 0)
+
+
+async def test_what_waits_for_an_action_that_never_comes_is_bounded_and_each_record_is_accounted_for():
+    words = "x" * 5_000_000
+    sent = [next_state(id=f"n-{number}", text=words) for number in range(5)]
+    sent += [next_state(id=f"m-{number}", tenant=f"tenant-{number}", text=words) for number in range(5)]
+    sent += [next_state(id=f"s-{number}", tenant=f"small-{number}") for number in range(9)]
+    world = await settled_in_turn(*sent)
+    assert world.open_turns.num_bytes < MAX_RECORD_BYTES + 10_000
+    assert reasons(world) == ["branch"] * 4
+    refused = [rejection.reason for rejection in world.log.events(REJECTIONS)]
+    assert len(refused) == 3 + 4
+    assert all("for which too much waits already" in reason for reason in refused)
+    world.wait(world.config.max_open_age_s + 1)
+    world.log.append(action(id="later"))
+    await world.settle()
+    rejected = {rejection.offset for rejection in world.log.events(REJECTIONS)}
+    assert len(rejected) == len(sent) - 4
 
 
 async def test_an_action_under_the_id_of_another_tenants_is_rejected_and_changes_nothing_of_it():

@@ -155,14 +155,19 @@ async def test_tenants_that_number_their_turns_from_1_do_not_meet() -> None:
         assert state.action_id == action.id
 
 
-async def test_feedback_names_an_action_as_its_producer_did() -> None:
+async def test_an_action_is_named_as_its_producer_did_or_as_the_log_does() -> None:
     bench = Bench(**KEYS)
     await post(bench, cloudevent("action-1", ACTION), "key-a")
+    (action,) = bench.recorder.events
     async with bench.client() as client:
         for key, status in (("key-a", 200), ("key-b", 404)):
-            headers = {"authorization": f"Bearer {key}"}
-            response = await client.post("/v1/feedback", json={"action_id": "action-1", "thumb": 1}, headers=headers)
-            assert response.status_code == status
+            for name in ("action-1", action.id):
+                body, headers = {"action_id": name, "thumb": 1}, {"authorization": f"Bearer {key}"}
+                response = await client.post("/v1/feedback", json=body, headers=headers)
+                assert response.status_code == status
+    states = [cloudevent(f"n-{name}", {**NEXT_STATE, "action_id": name}) for name in ("action-1", action.id)]
+    assert (await post(bench, states, "key-a")).json()["accepted"] == 2
+    assert {state.action_id for state in bench.recorder.next_states} == {action.id}
 
 
 async def test_what_was_observed_elsewhere_is_known_to_the_next_chat_request() -> None:
