@@ -2,7 +2,7 @@
 
 Owns a thread with an HTTP server that speaks SGLang's `/generate`. The tokenizer is the real model's, so the gateway
 renders, decodes and parses as it does in earnest; only who draws is different. Everything that was drawn is kept, to be
-held against the log. (sglang.py has the engine behind which a real SGLang draws.)
+held against the log. (sglang.py has the engine for which a real SGLang draws.)
 """
 
 import asyncio
