@@ -1,12 +1,18 @@
-"""`Live`: a process that a benchmark measures, and waits for."""
+"""`Live` and `served`: processes that a benchmark measures, and waits for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import httpx
 
 from infra.process import Process, last_line
 from schemas.errors import FatalError
+
+_START_S, _POLL_S = 120.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +33,33 @@ class Live:
                 name, said = self.process.name, last_line(self.log_file)
                 raise FatalError(f"The benchmark's {name} did not get on; {self.log_file} ends: {said}")
             time.sleep(poll_s)
+
+
+@contextmanager
+def served(
+    name: str,
+    command: Sequence[str],
+    log_file: Path,
+    environment: Mapping[str, str],
+    health: str,
+    *,
+    is_any_answer: bool = False,
+) -> Iterator[int]:
+    """A process that answers at the url `health`, for the length of the `with`: its id.
+
+    Args:    is_any_answer: that there is no such page is an answer, too.
+    Raises:  FatalError: it does not.
+    """
+    process = Process.start(name, command, log_file, environment)
+    try:
+        Live(process, log_file).wait_for(partial(_answers, health, is_any_answer), _START_S, _POLL_S)
+        yield process.pid
+    finally:
+        process.stop()
+
+
+def _answers(url: str, is_any_answer: bool) -> bool:
+    try:
+        return httpx.get(url, timeout=_START_S, trust_env=False).is_success or is_any_answer
+    except httpx.HTTPError:
+        return False
