@@ -112,7 +112,8 @@ async def _measure(
     """The cases, and how many spans each receiver was sent."""
     cases, talk, num_sent = [], 0, 0
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)  # servers close kept ones while others are asked
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         for load in plan.loads:
             found = {receiver.name: _Found() for receiver in receivers}
             for number in range(1 + plan.rounds):

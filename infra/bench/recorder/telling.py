@@ -105,10 +105,12 @@ class Telling:
         return tuple(outflows)
 
     def bursts(self, plan: TellingPlan) -> tuple[Burst, ...]:
-        """What becomes of too much."""
+        """What becomes of too much. The queue is the same whether Kafka is there or not."""
         told = turns(SHORT, plan.num_burst)
         bursts = []
         for way in self.told:
+            if way is self.away:
+                continue
             self.report(f"Burst: {way.name}")
             before = num_received(self.receiver)
             run = self._run(way, "burst", {"turn": told}, may_drop=True)
