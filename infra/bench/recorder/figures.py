@@ -44,7 +44,7 @@ class Outflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """A program that tells more than gets out. `grown_bytes`: its memory, at the highest, beside before."""
+    """A program that tells more than gets out. `grown_bytes`: of its memory, once all is told or out."""
 
     way: str
     num_turns: int
