@@ -99,8 +99,8 @@ def _dropped(burst: Burst) -> str:
 
 def _hearing(heard: HearingTable) -> Table:
     columns = ("system prompt", "a batch", "", "spans/s", "MiB/s", "answers after, ms: p50 / p99")
-    title = f"OTLP over HTTP, protobuf, {heard.num_senders} batches at a time"
-    grid = Table(*columns, "processor s per 1,000", "its Kafka's", "gateway's speed to it", title=title)
+    title = f"OTLP over HTTP, protobuf, {heard.num_senders} batches at a time; the collector with its debug exporter"
+    grid = Table(*columns, "processor s per 1,000", "its Kafka's", "gateway to it", title=title)
     for case in heard.cases:
         for taken in case.taken:
             grid.add_row(

@@ -52,7 +52,7 @@ def test_all_is_measured_and_found_in_the_log(
 
     assert table.hearing is not None
     assert [[taken.receiver for taken in case.taken] for case in table.hearing.cases] == [
-        ["the gateway", "a bare receiver"]
+        ["gateway", "bare receiver"]
     ] * 2
     assert sum(case.taken[0].cpu_s_per_1000 for case in table.hearing.cases) > 0
     assert [note.partition(".")[0] for note in table.notes] == [

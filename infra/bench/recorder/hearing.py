@@ -102,7 +102,9 @@ def bench_hearing(receivers: Sequence[Receiver], plan: HearingPlan, report: Call
     for receiver in receivers:
         num_taken = receiver.num_taken() - before[receiver.name]
         if num_taken != num_sent:
-            raise FatalError(f"The benchmark's figures are not real: {receiver.name} had {num_taken} of {num_sent}.")
+            raise FatalError(
+                f"The benchmark's figures are not real: the {receiver.name} had {num_taken} of {num_sent}."
+            )
     return HearingTable(num_senders=plan.num_senders, cases=cases)
 
 
@@ -156,9 +158,9 @@ async def _post(session: aiohttp.ClientSession, receiver: Receiver, batch: Batch
             answer = await response.read()
     except (aiohttp.ClientError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
-        raise FatalError(f"{receiver.name} did not answer: {reason}.") from error
+        raise FatalError(f"The {receiver.name} did not answer: {reason}.") from error
     if response.status != 200:
-        raise FatalError(f"{receiver.name} refused a batch ({response.status}): {answer[:300]!r}.")
+        raise FatalError(f"The {receiver.name} refused a batch ({response.status}): {answer[:300]!r}.")
     return time.perf_counter() - began_s
 
 

@@ -67,7 +67,7 @@ def gateway_receiver(gateway: Side, kafka: KafkaConfig, kafka_pids: tuple[int, .
     def num_taken() -> int:
         return sum(isinstance(record.event, ActionTaken) for record in read_all(kafka, (ACTIONS,)))
 
-    return Receiver(name="the gateway", url=gateway.url, pids=gateway.pids, kafka_pids=kafka_pids, num_taken=num_taken)
+    return Receiver(name="gateway", url=gateway.url, pids=gateway.pids, kafka_pids=kafka_pids, num_taken=num_taken)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def bare_receiver(folder: Path) -> Iterator[Receiver]:
     url = f"http://{HOST}:{port}"
     command = [sys.executable, "-m", bare.__name__, str(port)]
     with served("bare receiver", command, folder / "bare.log", ENVIRONMENT, f"{url}/received") as pid:
-        yield Receiver(name="a bare receiver", url=url, pids=(pid,), num_taken=lambda: num_received(url))
+        yield Receiver(name="bare receiver", url=url, pids=(pid,), num_taken=lambda: num_received(url))
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def collector(program: Path, verbosity: Verbosity, folder: Path) -> Iterator[Rec
     url = f"http://{HOST}:{port}"
     with served("collector", command, log_file, {}, url, is_any_answer=True) as pid:
         yield Receiver(
-            name=f"the collector, debug exporter, {verbosity}",
+            name=f"collector, {verbosity}",
             url=url,
             pids=(pid,),
             num_taken=lambda: _num_logged(log_file),

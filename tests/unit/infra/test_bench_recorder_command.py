@@ -31,7 +31,7 @@ BURST = Burst(
     grown_bytes=64 * 2**20,
 )
 TAKEN = Taken(
-    receiver="the gateway",
+    receiver="gateway",
     spans_per_s=2_000,
     mib_per_s=4.0,
     answer_ms=Percentiles(p50=900, p99=1000),
@@ -74,7 +74,7 @@ def test_a_row_for_each_call_outflow_burst_and_receiver(monkeypatch: pytest.Monk
         ["recorder", "processor time of the whole program, a call", "", "500", "2.00"],
         ["none", "recorder", "3,000", "1.50", "250"],
         ["recorder", "30,000", "100,000", "12,000", "18,000, counted", "64"],
-        ["none", "512, 1.2 MiB", "the gateway", "2,000", "4.0", "900 / 1,000", "0.50", "0.25", "1.00"],
+        ["none", "512, 1.2 MiB", "gateway", "2,000", "4.0", "900 / 1,000", "0.50", "0.25", "1.00"],
     ]
     assert " ".join(text.split()).endswith(WITHOUT_COLLECTOR)
 

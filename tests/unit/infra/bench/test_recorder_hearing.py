@@ -30,9 +30,7 @@ def test_every_receiver_gets_every_batch_and_is_laid_beside_the_first(tmp_path: 
         assert basic.num_taken() == detailed.num_taken() == 8 * (1 + 2 * 3)
     (case,) = table.cases
     assert (case.prompt, case.spans_per_batch) == (SHORT, 8)
-    assert [taken.receiver for taken in case.taken] == [
-        f"the collector, debug exporter, {verbosity}" for verbosity in VERBOSITIES
-    ]
+    assert [taken.receiver for taken in case.taken] == [f"collector, {verbosity}" for verbosity in VERBOSITIES]
     first, second = case.taken
     assert first.speed == 1.0
     assert second.speed == pytest.approx(first.spans_per_s / second.spans_per_s)
@@ -43,12 +41,12 @@ def test_every_receiver_gets_every_batch_and_is_laid_beside_the_first(tmp_path: 
 def test_a_receiver_that_refuses_or_loses_spans_has_no_figures(tmp_path: Path) -> None:
     with (
         collector(program(tmp_path, "--refuse"), "basic", tmp_path) as refusing,
-        pytest.raises(FatalError, match=r"debug exporter, basic refused a batch \(503\): b'too busy'"),
+        pytest.raises(FatalError, match=r"The collector, basic refused a batch \(503\): b'too busy'"),
     ):
         bench_hearing([refusing], PLAN, print)
     with (
         collector(program(tmp_path, "--lose"), "detailed", tmp_path) as losing,
-        pytest.raises(FatalError, match="debug exporter, detailed had 0 of 56"),
+        pytest.raises(FatalError, match="the collector, detailed had 0 of 56"),
     ):
         bench_hearing([losing], PLAN, print)
 
