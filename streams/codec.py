@@ -57,7 +57,7 @@ def encode(topic: Topic, event: Event, producer: str) -> Encoded:
         message = f"{type(event).__name__} cannot be encoded for topic {topic.name!r}; see streams/topics.py."
         raise MalformedEventError(message)
     _check(event)
-    value = _dumps(event, {name: getattr(event, name) for name in _field_names(type(event)) if name not in _ENVELOPE})
+    value = _dumps(event, {name: getattr(event, name) for name in _field_names(event) if name not in _ENVELOPE})
     return _record(topic, event, value, producer, JSON_CONTENT_TYPE)
 
 
@@ -150,7 +150,7 @@ def _record(topic: Topic, event: Event, value: bytes, producer: str, content_typ
 
 def _check(event: Event) -> None:
     validate(event)
-    for name in _field_names(type(event)):
+    for name in _field_names(event):
         if not _is_finite(getattr(event, name)):
             message = f"{type(event).__name__} {event.id} holds NaN or infinity in {name}; JSON has no such number."
             raise MalformedEventError(message)
@@ -168,7 +168,7 @@ def _is_finite(value: object) -> bool:
         case dict():
             return _all_finite(tuple(value.values()))
         case _ if hasattr(value, "__dataclass_fields__"):
-            return _all_finite([getattr(value, name) for name in _field_names(type(value))])
+            return _all_finite([getattr(value, name) for name in _field_names(value)])
         case _:
             return True
 
@@ -178,8 +178,13 @@ def _all_finite(values: Sequence[object]) -> bool:
     return kinds <= _WITHOUT_FLOATS or all(map(_is_finite, values))
 
 
+def _field_names(value: Any) -> tuple[str, ...]:
+    kind: Any = type(value)  # of which mypy would say that it has no hash
+    return _names_in(kind)
+
+
 @cache
-def _field_names(kind: Any) -> tuple[str, ...]:
+def _names_in(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 

@@ -102,9 +102,8 @@ def bench_hearing(receivers: Sequence[Receiver], plan: HearingPlan, report: Call
     for receiver in receivers:
         num_taken = receiver.num_taken() - before[receiver.name]
         if num_taken != num_sent:
-            raise FatalError(
-                f"The benchmark's figures are not real: the {receiver.name} had {num_taken} of {num_sent}."
-            )
+            had = f"the {receiver.name} had {num_taken} spans of {num_sent}"
+            raise FatalError(f"The benchmark's figures are not of real spans: {had}.")
     return HearingTable(num_senders=plan.num_senders, cases=cases)
 
 

@@ -1,4 +1,4 @@
-"""`bench_telling`: what it costs a Python program to tell of its model's turns: with our recorder, and with spans.
+"""`Telling`: what it costs a Python program to tell of its model's turns: with our recorder, and with spans.
 
     program ──┬──► AgentRecorder ──► Kafka                              ours
               ├──► AgentRecorder ──► spool on the disk                  ours, while Kafka is away

@@ -46,7 +46,7 @@ def test_a_receiver_that_refuses_or_loses_spans_has_no_figures(tmp_path: Path) -
         bench_hearing([refusing], PLAN, print)
     with (
         collector(program(tmp_path, "--lose"), "detailed", tmp_path) as losing,
-        pytest.raises(FatalError, match="the collector, detailed had 0 of 56"),
+        pytest.raises(FatalError, match="the collector, detailed had 0 spans of 56"),
     ):
         bench_hearing([losing], PLAN, print)
 
