@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 LOG_PARTS = ("questions", "archiving", "growth", "replay")
+RECORDER_PARTS = ("telling", "hearing")
 
 
 @click.group()
@@ -125,3 +126,27 @@ def clients(settings: Settings, clients: str | None, engine: str, as_json: bool)
     from infra.commands.bench_clients import show_clients
 
     return show_clients(settings, clients, report, on_sglang=engine == "sglang", as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--part", "parts", multiple=True, type=click.Choice(RECORDER_PARTS), help="Only this; repeatable.  [default: both]"
+)
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Of each measurement.")
+@click.option("--collector", type=click.Path(path_type=Path), help="An OpenTelemetry Collector, beside our receiver.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def recorder(settings: Settings, *, parts: tuple[str, ...], rounds: int, collector: Path | None, as_json: bool) -> int:
+    """What recording costs another model's agent, beside OpenTelemetry, and how fast its spans are taken."""
+    from infra.bench.recorder.hearing import HearingPlan
+    from infra.bench.recorder.job import Plan
+    from infra.bench.recorder.telling import TellingPlan
+    from infra.commands.bench_recorder import show_recorder
+
+    plan = Plan(
+        parts=parts or RECORDER_PARTS,
+        telling=TellingPlan(rounds=rounds),
+        hearing=HearingPlan(rounds=rounds),
+        collector=collector,
+    )
+    return show_recorder(settings, plan, as_json=as_json, report=report)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ HEADER_ROOM_BYTES = 4096  # for headers, stamp and framing: limits count the who
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _ENVELOPE = frozenset({"id", "time_ms"})  # these travel as ce_id and ce_time
+_WITHOUT_FLOATS = frozenset({str, int, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,8 @@ def _check(event: Event) -> None:
 
 def _is_finite(value: object) -> bool:
     """Whether no float inside is NaN or infinite: orjson would write null in its place, without a word."""
+    if type(value) in _WITHOUT_FLOATS:  # most are; matching takes longer
+        return True
     match value:
         case float():
             return math.isfinite(value)
@@ -164,18 +168,24 @@ def _is_finite(value: object) -> bool:
         case dict():
             return _all_finite(tuple(value.values()))
         case _ if hasattr(value, "__dataclass_fields__"):
-            return all(_is_finite(getattr(value, name)) for name in _field_names(value))
+            return _all_finite([getattr(value, name) for name in _field_names(value)])
         case _:
             return True
 
 
 def _all_finite(values: Sequence[object]) -> bool:
     kinds = set(map(type, values))  # thousands of token ids are passed over without looking at each
-    return kinds <= {int, str, bool} or all(map(_is_finite, values))
+    return kinds <= _WITHOUT_FLOATS or all(map(_is_finite, values))
 
 
 def _field_names(value: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(value))
+    kind: Any = type(value)  # of which mypy would say that it has no hash
+    return _names_in(kind)
+
+
+@cache
+def _names_in(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _dumps(event: Event, value: object) -> bytes:

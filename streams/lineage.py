@@ -196,7 +196,7 @@ def _sample_node(sample_id: str, turn: _Turn | None) -> LineageNode:
 def _turn_node(kind: Literal["action", "sample"], turn: _Turn, after: tuple[LineageNode, ...]) -> LineageNode:
     """The turn as its action or as its sample: judgement and words below it, then `after`."""
     node_id = turn.action_id if kind == "action" else str(turn.sample_id)
-    actor = f"imported for {turn.policy}" if turn.version is None else f"by {turn.policy}@{turn.version}"
+    actor = f"by no version of {turn.policy}" if turn.version is None else f"by {turn.policy}@{turn.version}"
     place = f"turn {turn.turn} {actor}"
     label = place if kind == "action" else f"{place}, action {turn.action_id} of conversation {turn.conversation_id}"
     return LineageNode(kind=kind, id=node_id, label=label, children=(*_words(turn), *_judgement(turn), *after))

@@ -11,9 +11,10 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from infra.bench.gateway.figures import Case, Figures, Percentiles
+from infra.bench.gateway.figures import Case, Figures
 from infra.bench.gateway.job import GatewayTable, Plan, bench_gateway
 from infra.bench.gateway.sides import Reference
+from infra.bench.percentiles import Percentiles
 from infra.kafka.jars import fetch_jars
 from infra.prepare import model_folder, runtime_home
 from infra.settings import Settings

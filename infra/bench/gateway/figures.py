@@ -3,21 +3,13 @@
 A side *adds* the difference between its percentile and the engine's: p50 less p50, p99 less p99.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from infra.bench.gateway.load import Timing
+from infra.bench.percentiles import Percentiles, ratio
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Percentiles:
-    """Of one quantity. A ratio is nan (in JSON: null) where it means nothing, because the reference added nothing."""
-
-    p50: float
-    p99: float
+_S_PER_MS = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +84,8 @@ def case_figures(timings: Sequence[Timing], spent: Spent, engine: Sequence[Timin
         num_requests=len(timings),
         first_token_ms=first_ms,
         whole_ms=whole_ms,
-        added_first_token_ms=None if first_ms is None or bare_first_ms is None else _less(first_ms, bare_first_ms),
-        added_whole_ms=_less(whole_ms, bare_whole_ms),
+        added_first_token_ms=None if first_ms is None or bare_first_ms is None else first_ms - bare_first_ms,
+        added_whole_ms=whole_ms - bare_whole_ms,
         cpu_s_per_1000=1000 * spent.own_s / len(timings),
         kafka_cpu_s_per_1000=1000 * spent.kafka_s / len(timings),
         busy_cores=spent.machine_s / spent.clock_s,
@@ -104,33 +96,16 @@ def case_ratios(gateway: Figures, reference: Figures) -> Ratios:
     """The gateway over the reference."""
     ours, theirs = gateway.added_first_token_ms, reference.added_first_token_ms
     return Ratios(
-        first_token=None if ours is None or theirs is None else _over(ours, theirs),
-        whole=_over(gateway.added_whole_ms, reference.added_whole_ms),
-        cpu=_ratio(gateway.cpu_s_per_1000, reference.cpu_s_per_1000),
+        first_token=None if ours is None or theirs is None else ours / theirs,
+        whole=gateway.added_whole_ms / reference.added_whole_ms,
+        cpu=ratio(gateway.cpu_s_per_1000, reference.cpu_s_per_1000),
     )
 
 
 def _first_tokens(timings: Sequence[Timing]) -> Percentiles | None:
     firsts = [timing.first_token_s for timing in timings if timing.first_token_s is not None]
-    return _percentiles_ms(firsts) if firsts else None
+    return Percentiles.of(firsts, _S_PER_MS) if firsts else None
 
 
 def _wholes(timings: Sequence[Timing]) -> Percentiles:
-    return _percentiles_ms([timing.whole_s for timing in timings])
-
-
-def _percentiles_ms(seconds: Sequence[float]) -> Percentiles:
-    p50, p99 = np.percentile(seconds, (50, 99))
-    return Percentiles(p50=1000 * float(p50), p99=1000 * float(p99))
-
-
-def _less(one: Percentiles, other: Percentiles) -> Percentiles:
-    return Percentiles(p50=one.p50 - other.p50, p99=one.p99 - other.p99)
-
-
-def _over(one: Percentiles, other: Percentiles) -> Percentiles:
-    return Percentiles(p50=_ratio(one.p50, other.p50), p99=_ratio(one.p99, other.p99))
-
-
-def _ratio(one: float, other: float) -> float:
-    return one / other if other > 0 else math.nan
+    return Percentiles.of([timing.whole_s for timing in timings], _S_PER_MS)

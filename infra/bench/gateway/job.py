@@ -13,8 +13,7 @@ a drift of the machine hits all alike; a first round of each case is not counted
 
 The gateway gets no header from which it could tell conversations; the reference records nothing without, so it does. At
 the end the log must hold every turn with its next state, the record file every turn, and the engine must have written
-what was read: else there are no figures. A later `bench recorder` (what recording costs an agent that calls another
-model) can stand beside this folder, on `load.py` and `figures.py`.
+what was read: else there are no figures. What recording costs an agent that calls another model: infra/bench/recorder.
 """
 
 import asyncio

@@ -5,15 +5,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import psutil
-
 from infra.bench.gateway.figures import Spent
 from infra.bench.gateway.load import Caller, Name, Side, Talk, Timing
 from infra.bench.gateway.script import NUM_TOKENS
 from infra.bench.gateway.sides import Sides
+from infra.bench.processor import machine_s, process_s
 
 _SETTLE_S = 0.1  # what a side does behind its answers is its cost, too
-_NOT_BUSY = ("idle", "iowait", "steal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +74,8 @@ class Rounds:
     def _spent(self, side: Side) -> Spent:
         kafka_pids = self._sides.kafka_pids if side.name == "gateway" else ()
         return Spent(
-            own_s=sum(map(_process_s, side.pids)),
-            kafka_s=sum(map(_process_s, kafka_pids)),
-            machine_s=_machine_s(),
+            own_s=sum(map(process_s, side.pids)),
+            kafka_s=sum(map(process_s, kafka_pids)),
+            machine_s=machine_s(),
             clock_s=time.perf_counter(),
         )
-
-
-def _process_s(pid: int) -> float:
-    """Processor time of a process and its children, all threads."""
-    process = psutil.Process(pid)
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return float(sum(time_.user + time_.system for time_ in times))
-
-
-def _machine_s() -> float:
-    """Of all processes on this machine."""
-    times = psutil.cpu_times()._asdict()
-    guests = times.get("guest", 0.0) + times.get("guest_nice", 0.0)  # already in user and nice
-    return float(sum(times.values()) - guests - sum(times.get(name, 0.0) for name in _NOT_BUSY))

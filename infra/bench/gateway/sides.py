@@ -5,29 +5,25 @@ the API server of a checkout of Gen-Verse/OpenClaw-RL (openclaw.py says what of 
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import psutil
 
 from infra.bench.gateway import engine, openclaw
 from infra.bench.gateway.load import Side
-from infra.bench.live import Live, answers
+from infra.bench.live import served
+from infra.bench.processor import child_pids
 from infra.components import ENVIRONMENT, worker
 from infra.handover import hand_over
 from infra.home import Home
 from infra.kafka.running import running_broker
 from infra.ports import HOST, choose_port
-from infra.process import Process
 from infra.settings import Settings
 from schemas.errors import FatalError
 from streams.config import KafkaConfig
 
 CONTEXT_TOKENS = 65_536  # an agent's prompt has its 11,000
-_START_S, _POLL_S = 120.0, 0.1
 _SERVER, _SLIME = Path("openclaw-rl/openclaw_api_server.py"), Path("slime/slime/utils/types.py")
 
 
@@ -75,12 +71,12 @@ def running_sides(
     """
     model, record_file = str(settings.engine.model_path), folder / "openclaw" / "record.jsonl"
     with ExitStack() as stack:
-        before = _children()
+        before = child_pids()
         broker = running_broker(jars, folder / "broker", folder / "kafka.log")
         kafka = stack.enter_context(broker)
-        kafka_pids = tuple(_children() - before)
+        kafka_pids = tuple(child_pids() - before)
         bare = stack.enter_context(running_engine(model, folder))
-        gateway = stack.enter_context(_gateway(settings, kafka, bare, folder))
+        gateway = stack.enter_context(running_gateway(settings, kafka, bare, folder))
         rival = None if reference is None else stack.enter_context(_reference(reference, model, bare, record_file))
         yield Sides(
             engine=bare, gateway=gateway, reference=rival, kafka=kafka, kafka_pids=kafka_pids, record_file=record_file
@@ -95,12 +91,17 @@ def running_engine(model: str, folder: Path) -> Iterator[Side]:
     """
     port = choose_port(None, "")
     command = [sys.executable, "-m", engine.__name__, str(port), model]
-    with _served("engine", command, folder / "engine.log", ENVIRONMENT, f"{_url(port)}/health"):
+    with served("engine", command, folder / "engine.log", ENVIRONMENT, f"{_url(port)}/health"):
         yield Side(name="engine", url=_url(port), model=engine.MODEL, headers={}, takes_sessions=False, pids=())
 
 
 @contextmanager
-def _gateway(settings: Settings, kafka: KafkaConfig, bare: Side, folder: Path) -> Iterator[Side]:
+def running_gateway(settings: Settings, kafka: KafkaConfig, bare: Side, folder: Path) -> Iterator[Side]:
+    """The gateway alone, as `nextstate up` starts it.
+
+    Args:    settings: `engine.model_path` names the policy's model; bare: the engine behind it; folder: for its home.
+    Raises:  FatalError: it did not start.
+    """
     home, port = Home(folder / "home"), choose_port(None, "")
     behind = {"url": bare.url, "context_length": CONTEXT_TOKENS}
     settings = settings.model_copy(
@@ -117,7 +118,7 @@ def _gateway(settings: Settings, kafka: KafkaConfig, bare: Side, folder: Path) -
     key = next(iter(settings.gateway.api_keys), None)
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     environment = component.environment
-    with _served("gateway", component.command, component.log_file, environment, f"{_url(port)}/health") as pid:
+    with served("gateway", component.command, component.log_file, environment, f"{_url(port)}/health") as pid:
         yield Side(
             name="gateway", url=_url(port), model=settings.policy, headers=headers, takes_sessions=False, pids=(pid,)
         )
@@ -139,25 +140,8 @@ def _reference(reference: Reference, model: str, bare: Side, record_file: Path) 
     checkout = str(reference.checkout.absolute())
     command = [reference.python, str(Path(openclaw.__file__)), checkout, model, engine_port]
     log_file = record_file.with_name("openclaw.log")
-    with _served("reference", command, log_file, environment, f"{_url(port)}/healthz") as pid:
+    with served("reference", command, log_file, environment, f"{_url(port)}/healthz") as pid:
         yield Side(name="reference", url=_url(port), model=bare.model, headers={}, takes_sessions=True, pids=(pid,))
-
-
-@contextmanager
-def _served(
-    name: str, command: Sequence[str], log_file: Path, environment: Mapping[str, str], health: str
-) -> Iterator[int]:
-    """A process that answers at `health`: its id."""
-    process = Process.start(name, command, log_file, environment)
-    try:
-        Live(process, log_file).wait_for(partial(answers, health), _START_S, _POLL_S)
-        yield process.pid
-    finally:
-        process.stop()
-
-
-def _children() -> set[int]:
-    return {child.pid for child in psutil.Process().children()}
 
 
 def _url(port: int) -> str:

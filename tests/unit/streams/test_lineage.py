@@ -144,10 +144,10 @@ def test_words_of_strangers_cannot_draw_on_the_terminal() -> None:
     assert len(line) == len("question: ") + LINE_CHARS
 
 
-def test_an_imported_turn_is_by_no_version() -> None:
+def test_a_turn_that_was_imported_or_observed_is_by_no_version() -> None:
     log = MadeLog()
     log.action("old", logprob_origin="unscored", response_logprobs=(), token_versions=())
-    assert "turn 0 imported for assistant" in render_tree(find(log.query(), "talk"))
+    assert "turn 0 by no version of assistant" in render_tree(find(log.query(), "talk"))
 
 
 def test_a_thumb_is_told_beside_the_verdict_with_what_it_did() -> None:
