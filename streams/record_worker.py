@@ -35,6 +35,7 @@ _MEANS: Mapping[Kind, str] = {
     "failed": "a turn is not recorded",
     "unmatched": "a turn is recorded by itself",
     "unread": "what other processes have recorded is not known",
+    "undelivered": "what is in the spool waits for another client of Kafka's",
 }
 _NO_ROOM = "more is told than can be recorded (see `Limits`), or the recorder is closed"
 

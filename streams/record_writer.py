@@ -3,7 +3,8 @@
     items ──► what the index lacks (record_recall.py) ──► events ──► streams/recorder.py ──► Kafka, or the spool
 
 Owns the conversation index, producer, spools and what is read back. Whatever cannot be recorded is reported as trouble,
-never raised. Unblocked by: its caller, the worker.
+never raised. A client of Kafka's that can go no further is opened anew: nobody starts a program anew that is only
+watched. Unblocked by: its caller, the worker.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from streams.topics import ACTIONS, TOPIC_OF
 
 CLOSE_S = 5.0
 _ANSWER_S = 2.0  # for Kafka to send all that is asked for at a time
+RENEW_S = 10.0  # before another client of Kafka's may be opened
 _HOUR_S = 3600.0
 _GUEST = {  # in a program that we only watch
     "log_level": "2",  # librdkafka logs each attempt to connect; it is told once
@@ -40,7 +42,7 @@ _UNMATCHED = (
     "one conversation, or one after a restart, name it by `recorder.conversation`"
 )
 
-Kind = Literal["dropped", "failed", "unmatched", "unread"]
+Kind = Literal["dropped", "failed", "unmatched", "unread", "undelivered"]
 Trouble = Callable[[Kind, object], None]
 
 
@@ -112,7 +114,7 @@ class RecordWriter:
 
     async def __aenter__(self) -> Self:
         self._recorder = await self._spools.take()
-        self._left = asyncio.create_task(self._spools.deliver_left(self._recorder))
+        self._left = asyncio.create_task(self._keep_delivering())
         return self
 
     async def __aexit__(
@@ -124,6 +126,17 @@ class RecordWriter:
         # While it is not healthy, the spool has all that the producer has.
         await self._producer.close(CLOSE_S if self._recorder.healthy else 0.0)
         await self._recall.close()
+
+    async def _keep_delivering(self) -> None:
+        """This process's spool and those that were left, whatever happens to Kafka's client. Cancel to stop."""
+        while True:
+            try:
+                await self._spools.deliver_left(self._recorder)
+            except Exception as error:  # what is told meanwhile goes to the spool
+                self._trouble("undelivered", error)
+            await self._producer.close(0.0)  # the next send opens another client
+            self._recorder.resume()
+            await asyncio.sleep(RENEW_S)
 
     async def write(self, items: deque[Item], counts: Counter[str]) -> None:
         """Make items safe. Args: items: taken off as they are safe, or lost; counts: gets how many events are where."""
