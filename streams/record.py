@@ -121,9 +121,10 @@ class AgentRecorder:
     def counts(self) -> Mapping[str, int]:
         """Events that are safe (`kafka`, `spool`), and what went wrong.
 
-        Calls that came to nothing: there was no room (`dropped`), or it could not be said (`failed`). Turns that were
-        recorded by themselves (`unmatched`): they answer what is not known here. How often Kafka could not be asked for
-        what other processes have recorded (`unread`).
+        Calls that came to nothing: there was no room, or `close` did not wait for them (`dropped`), or it could not be
+        said (`failed`). Turns that were recorded by themselves (`unmatched`): they answer what is not known here. How
+        often Kafka could not be asked for what other processes have recorded (`unread`), and how often its client had
+        to be opened anew for what is spooled (`undelivered`).
         """
         return dict(self._worker.counts)
 

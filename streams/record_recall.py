@@ -8,19 +8,23 @@ fills the index. Unblocked by: a call.
 
 * Every record is fetched once, the newest `max_records` of each partition at first, later ones as they are needed.
 * What a call asks for may have been told elsewhere a moment ago, hence `SETTLE_MS`.
-* While Kafka does not answer, calls find what they can and return at once.
+* While Kafka does not answer, calls find what they can and return at once; so they do from the stop on, when a program
+  ends. A reading that goes on all the same keeps nobody: it has a thread that no interpreter joins.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from schemas.clock import now_ms
-from schemas.errors import NextstateError, RejectedError
+from schemas.errors import BrokerUnavailableError, NextstateError, RejectedError
 from schemas.events import ActionTaken
 from schemas.messages import UNMATCHED_ROLES, digest_message
+from streams.aside import Aside
 from streams.codec import RawHeaders, decode
 from streams.conversation import ConversationIndex, session_conversation
 from streams.observed import ObservedTurn
@@ -29,6 +33,8 @@ from streams.topics import ACTIONS
 
 SETTLE_MS = 300  # from being told to being in Kafka, where it is near; more than a batch of a worker takes
 _PAUSE_S = 30.0  # after Kafka did not answer
+_WATCH_S = 0.05  # how long a stop may go unseen
+_CLOSE_S = 0.5  # for Kafka's client to say goodbye
 _ENTRY_BYTES = 1_024  # of a record: its headers and its places in two tables, roughly
 
 
@@ -64,6 +70,9 @@ class Tail(Protocol):
     def new_records(self, partitions: list[int]) -> Iterator[Any]:
         """The messages, as librdkafka gives them, that nobody has read yet."""
 
+    def close(self) -> None:
+        """Let go of the client."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Record:
@@ -77,39 +86,61 @@ class _Record:
 
 
 class Recall:
-    """Fills an index. For one asyncio loop. Args: trouble: told why Kafka could not be read."""
+    """Fills an index. For one asyncio loop. Args: stop: Kafka is read until then; trouble: told why it is not."""
 
-    def __init__(self, tail: Tail, *, max_bytes: int, trouble: Callable[[NextstateError], None]) -> None:
+    def __init__(
+        self, tail: Tail, *, max_bytes: int, stop: threading.Event, trouble: Callable[[NextstateError], None]
+    ) -> None:
         self._tail = tail
         self._max_bytes = max_bytes
+        self._stop = stop
         self._trouble = trouble
         self._records: dict[str, _Record] = {}  # by the action's id, oldest first
         self._ids: dict[str, dict[str, None]] = {}  # by conversation, oldest first
         self._num_bytes = 0
         self._read_ms: dict[int, int] = {}  # how new what is read is, by partition
         self._not_before_s = 0.0
+        self._aside = Aside("nextstate-recall")
+        self._reading: asyncio.Future[None] | None = None  # has the records while it goes on
+
+    async def close(self) -> None:
+        """Let go of the tail, after what it reads; nobody waits for long."""
+        await asyncio.wait({self._aside.do(self._tail.close)}, timeout=_CLOSE_S)
+        self._aside.end()
+
+    def must_read(self, missing: Missing, told_ms: int) -> bool:
+        """Whether Kafka is read for this, which may take seconds."""
+        if self._stop.is_set() or time.monotonic() < self._not_before_s:
+            return False
+        return any(self._read_ms.get(number, 0) < told_ms for number in _partitions_of(missing))
 
     async def bring(self, missing: Missing, told_ms: int, index: ConversationIndex) -> None:
         """Add to an index what it lacks, as far as Kafka has it. Args: told_ms: what was recorded by then is found."""
-        of = missing.conversation_id
-        partitions = [partition_of(of.encode(), ACTIONS.partitions)] if of else [*range(ACTIONS.partitions)]
-        if any(self._read_ms.get(number, 0) < told_ms for number in partitions):
-            await self._read(partitions, told_ms)
-        found = self._records.get(missing.action_id)
-        self._add(found.key if found else of, index)
+        if self.must_read(missing, told_ms):
+            await self._read(_partitions_of(missing), told_ms)
+        if self._reading is None or self._reading.done():
+            found = self._records.get(missing.action_id)
+            self._add(found.key if found else missing.conversation_id, index)
 
     async def _read(self, partitions: list[int], told_ms: int) -> None:
-        if time.monotonic() < self._not_before_s:
-            return
         await asyncio.sleep(max(0, told_ms + SETTLE_MS - now_ms()) / 1000)
         began_ms = now_ms()
         try:
-            await asyncio.to_thread(self._take_in, partitions)
+            await self._until_read(partitions)
         except NextstateError as error:
             self._not_before_s = time.monotonic() + _PAUSE_S
             self._trouble(error)
         else:
             self._read_ms.update(dict.fromkeys(partitions, began_ms))
+
+    async def _until_read(self, partitions: list[int]) -> None:
+        self._reading = self._aside.do(partial(self._take_in, partitions))
+        while not self._reading.done():
+            if self._stop.is_set():  # the tail sees it too, unless it hangs in Kafka's client
+                self._reading.add_done_callback(asyncio.Future.exception)  # nobody else will ask for it
+                raise BrokerUnavailableError("Kafka had not sent all when the program ended.")
+            await asyncio.wait({self._reading}, timeout=_WATCH_S)
+        self._reading.result()
 
     def _take_in(self, partitions: list[int]) -> None:
         for message in self._tail.new_records(partitions):
@@ -138,6 +169,11 @@ class Recall:
         actions = [_action(self._records[one]) for one in ids if index.get(one) is None]
         for action in sorted(filter(None, actions), key=lambda one: one.time_ms):  # of one time: as in the log
             index.add(action)
+
+
+def _partitions_of(missing: Missing) -> list[int]:
+    of = missing.conversation_id
+    return [partition_of(of.encode(), ACTIONS.partitions)] if of else [*range(ACTIONS.partitions)]
 
 
 def _action(record: _Record) -> ActionTaken | None:

@@ -77,7 +77,10 @@ class Spools:
         return recorder
 
     async def deliver_left(self, own: Recorder) -> None:
-        """Deliver what processes that are gone have left, now and whenever there is some. Cancel to stop."""
+        """Deliver what processes that are gone have left, now and whenever there is some. Cancel to stop.
+
+        Raises:  RestartNeededError: the producer's client can go no further; what it has not delivered stays for all.
+        """
         while True:
             await own.until_healthy()
             for path in self._others():

@@ -12,9 +12,10 @@ import asyncio
 import logging
 import os
 import threading
+import time
 import weakref
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +29,13 @@ __all__ = ["Limits", "Worker"]
 _LOGGER = logging.getLogger("nextstate.recorder")
 BATCH_S = 0.05  # what is told in this time goes to Kafka together
 AT_ONCE = 256  # items
+_LOOKING = 0.4  # of the time to close; then nothing is read back any more, and all that is left is made safe
 _MEANS: Mapping[Kind, str] = {
     "dropped": "a turn is not recorded",
     "failed": "a turn is not recorded",
     "unmatched": "a turn is recorded by itself",
     "unread": "what other processes have recorded is not known",
+    "undelivered": "what is in the spool waits for another client of Kafka's",
 }
 _NO_ROOM = "more is told than can be recorded (see `Limits`), or the recorder is closed"
 
@@ -66,6 +69,9 @@ class Worker:
         self._queue: RecordQueue[Item | _Flush] = RecordQueue(self._limits.max_queued, self._limits.max_queued_bytes)
         self._starting = threading.Lock()
         self._stop = threading.Event()
+        self._hurry = threading.Event()  # nothing is read back any more
+        self._taken: deque[Item | _Flush] = deque()  # from the queue
+        self._in_hand: deque[Item] = deque()  # of the writer, and not safe yet
         self._thread: threading.Thread | None = None
 
     def put(self, item: Item) -> None:
@@ -85,13 +91,18 @@ class Worker:
         return marker.is_safe
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Record what is left, as far as the time goes, and end the thread."""
+        """Record what is left, as far as the time goes, and end the thread; what it has not done then is counted."""
         self._closed = True
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout_s)
-        if self._queue:
-            _LOGGER.warning("closing with %d items that are not recorded", len(self._queue))
+            deadline = time.monotonic() + timeout_s
+            self._thread.join(timeout_s * _LOOKING)
+            self._hurry.set()
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        num_left = len(self._queue) + len(self._taken) + len(self._in_hand)
+        if num_left and self in _LIVE:
+            self.counts["dropped"] += num_left
+            _LOGGER.warning("closing with %d items that are not recorded", num_left)
         _LIVE.discard(self)
 
     def trouble(self, kind: Kind, reason: object) -> None:
@@ -130,14 +141,15 @@ class Worker:
 
     async def _work(self) -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "nextstate-recorder"))
-        async with RecordWriter(self._kafka, self._folder, self._limits, self.trouble) as writer:
+        writing = RecordWriter(self._kafka, self._folder, self._limits, self.trouble, stop=self._hurry)
+        async with writing as writer:
             weighing = asyncio.create_task(self._keep_weighing())
             while self._queue or not self._stop.is_set():
                 self._weigh()
-                items = self._queue.take(AT_ONCE)
-                if not items:
+                self._taken.extend(self._queue.take(AT_ONCE))
+                if not self._taken:
                     await asyncio.sleep(BATCH_S)
-                await self._write(items, writer)
+                await self._write(writer)
             weighing.cancel()
 
     def _weigh(self) -> None:
@@ -149,16 +161,15 @@ class Worker:
             self._weigh()
             await asyncio.sleep(BATCH_S)
 
-    async def _write(self, items: Sequence[Item | _Flush], writer: RecordWriter) -> None:
-        told: list[Item] = []
-        for item in items:
+    async def _write(self, writer: RecordWriter) -> None:
+        while self._taken:
+            item = self._taken.popleft()
             if isinstance(item, _Flush):
-                self.counts.update(await writer.write(told))
-                told.clear()
+                await writer.write(self._in_hand, self.counts)
                 item.reach()
             else:
-                told.append(item)
-        self.counts.update(await writer.write(told))
+                self._in_hand.append(item)
+        await writer.write(self._in_hand, self.counts)
 
 
 _LIVE: "weakref.WeakSet[Worker]" = weakref.WeakSet()

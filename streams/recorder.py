@@ -103,7 +103,12 @@ class Recorder:
         if self._spool.pending_bytes:
             self._spool_from_now_on("an earlier process left records in the spool")
             self._filled.set()
-        self._drain = asyncio.create_task(self._deliver_spooled(), name="drain-spool")
+        self.resume()
+
+    def resume(self) -> None:
+        """Deliver what is spooled, again where `until_failed` has raised: then its producer must have been closed."""
+        if self._drain is None or self._drain.done():
+            self._drain = asyncio.create_task(self._deliver_spooled(), name="drain-spool")
 
     async def close(self) -> None:
         """Stop delivering; what is still in the spool waits there for the next start."""
@@ -123,7 +128,16 @@ class Recorder:
             await asyncio.shield(self._drain)
 
     async def until_healthy(self) -> None:
-        """Wait until the spool is delivered, and events go straight to Kafka."""
+        """Wait until the spool is delivered, and events go straight to Kafka. Raises: as `until_failed`."""
+        healthy, failed = (asyncio.create_task(until) for until in (self._until_delivered(), self.until_failed()))
+        try:
+            done, _ = await asyncio.wait({healthy, failed}, return_when=asyncio.FIRST_COMPLETED)
+            (failed if failed in done else healthy).result()
+        finally:
+            healthy.cancel()
+            failed.cancel()
+
+    async def _until_delivered(self) -> None:
         await self._healthy.wait()
 
     def pending(self) -> list[Event]:

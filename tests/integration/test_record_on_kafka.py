@@ -1,5 +1,6 @@
 """Turns of another model, recorded by the SDK: in real Kafka, and through the real stages to the policy's samples."""
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +103,7 @@ async def test_a_tail_tells_the_newest_records_once_and_soon(kafka: KafkaConfig)
     producer = EventProducer(kafka, "test")
     for number in range(5):
         await producer.send(ACTIONS, replace(ACTION, id=f"a-{number}"))
-    tail = LogTail(kafka, ACTIONS, max_records=3, timeout_s=10)
+    tail = LogTail(kafka, ACTIONS, max_records=3, timeout_s=10, stop=threading.Event())
 
     def read(*partitions: int) -> list[bytes]:
         return [dict(message.headers())["ce_id"] for message in tail.new_records(partitions)]
@@ -120,7 +121,8 @@ async def test_a_tail_tells_the_newest_records_once_and_soon(kafka: KafkaConfig)
 
 
 def test_a_tail_of_a_kafka_that_is_away_gives_up() -> None:
-    tail = LogTail(KafkaConfig(bootstrap_servers="127.0.0.1:1"), ACTIONS, max_records=3, timeout_s=0.3)
+    nobody = KafkaConfig(bootstrap_servers="127.0.0.1:1")
+    tail = LogTail(nobody, ACTIONS, max_records=3, timeout_s=0.3, stop=threading.Event())
     with pytest.raises(BrokerUnavailableError):
         list(tail.new_records([0]))
     tail.close()

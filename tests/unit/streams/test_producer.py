@@ -1,5 +1,6 @@
 """A producer without a broker: nobody waits for ever, and nothing is said to be safe."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,16 @@ async def test_closing_tells_those_who_still_wait() -> None:
     await producer.close(0.1)
     with pytest.raises(BrokerUnavailableError):
         await sent
+
+
+async def test_after_closing_the_next_send_has_a_client_of_its_own() -> None:
+    producer = EventProducer(NOBODY, "test")
+    for number in range(2):
+        sent = producer.send_nowait(ACTIONS, producer.prepare(ACTIONS, ACTION))
+        await producer.close(0.0)
+        with pytest.raises(BrokerUnavailableError):
+            await asyncio.wait_for(sent, 5)
+        assert next_seq(producer) == 2 * number + 1, "numbers go on"
 
 
 async def test_a_record_that_librdkafka_cannot_take_uses_up_no_number() -> None:

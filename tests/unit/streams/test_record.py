@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from streams.conversation import ConversationIndex
 from streams.record import AgentRecorder, Conversation
 from streams.record_spools import folder_name
 from streams.record_worker import Limits
+from streams.record_writer import RecordWriter
 from streams.spool import Spool
 from streams.topics import ACTIONS
 
@@ -361,6 +363,7 @@ from pathlib import Path
 from streams.record import AgentRecorder
 from streams.record_spools import folder_name
 from streams.record_worker import Limits
+from streams.record_writer import RecordWriter
 
 recorder = AgentRecorder("127.0.0.1:1", spool_folder=Path(sys.argv[1]), limits=Limits(deadline_s=0.1))
 recorder.record([{"role": "user", "content": "parent"}], "hi")
@@ -385,3 +388,59 @@ def test_what_is_told_last_is_recorded_and_a_child_records_its_own(tmp_path: Pat
     assert b"parent's last word" in kept["recorder-0"]
     assert b"child" in kept["recorder-1"]
     assert b"child" not in kept["recorder-0"]
+
+
+HANGING = """
+import pathlib, sys, time
+from streams.record import AgentRecorder
+from streams.tail import LogTail
+
+def hang(self, partitions):
+    time.sleep(60)
+    return iter(())
+
+LogTail.new_records = hang
+recorder = AgentRecorder("127.0.0.1:1", spool_folder=pathlib.Path(sys.argv[1]))
+answers = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+with recorder.conversation("ticket-7"):
+    recorder.record([*answers, {"role": "user", "content": "first"}], "answer")
+recorder.record([{"role": "user", "content": "last"}], "hi")
+"""
+
+
+def test_a_reading_that_hangs_keeps_no_program_from_its_end_and_loses_nothing(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-c", HANGING, str(tmp_path)], check=True, timeout=15, env={**os.environ, "PYTHONPATH": "."}
+    )
+    assert time.monotonic() - begin < 10, "5 s to close, and the start of Python"
+    with Spool(tmp_path / folder_name(KafkaConfig(bootstrap_servers=NOBODY)) / "recorder-0", 10**9) as spool:
+        kept = b"".join(record for _, record in spool.replay())
+    assert b"first" in kept
+    assert b"last" in kept
+
+
+def test_what_close_gives_up_on_is_counted_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun, goes_on = threading.Event(), threading.Event()
+
+    async def write(self: RecordWriter, items: Any, counts: Any) -> None:
+        while items:
+            has_begun.set()
+            await asyncio.sleep(0.02)
+            if goes_on.is_set():
+                items.clear()
+
+    monkeypatch.setattr(RecordWriter, "write", write)
+    recorder = AgentRecorder(NOBODY, spool_folder=tmp_path)
+    for _ in range(2):
+        recorder.record([HELLO], "hi")
+    assert has_begun.wait(10)
+    with caplog.at_level(logging.WARNING, "nextstate.recorder"):
+        recorder.close(0.2)
+        recorder.close(0.2)
+    assert recorder.counts == {"dropped": 2}, "each once"
+    assert [record.message for record in caplog.records] == ["closing with 2 items that are not recorded"]
+    goes_on.set()
+    recorder.close()

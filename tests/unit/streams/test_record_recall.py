@@ -1,24 +1,28 @@
 """A conversation that several processes answer, or one before and after a restart, is one conversation."""
 
+import asyncio
 import logging
+import threading
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from schemas.clock import now_ms
-from schemas.errors import BrokerUnavailableError, NextstateError, RejectedError
+from schemas.errors import BrokerUnavailableError
 from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved
 from streams import record_recall
-from streams.conversation import ConversationIndex
+from streams.config import KafkaConfig
 from streams.memory import MemoryLog
 from streams.record import AgentRecorder
-from streams.record_recall import Recall
+from streams.record_writer import Kind, Limits, RecordWriter
 from streams.recorded import Recorded
-from streams.topics import ACTIONS
+from streams.topics import ACTIONS, Topic
 
+NOBODY = "127.0.0.1:1"  # nothing listens there
 HELLO, LOUDER, THANKS = ({"role": "user", "content": text} for text in ("hello", "louder", "thanks"))
 HI, SHOUTED = ({"role": "assistant", "content": text} for text in ("hi", "HI"))
 
@@ -57,31 +61,53 @@ class Tail:
                 self._next[record.partition] = record.offset + 1
                 yield Message(record)
 
+    def close(self) -> None:
+        pass
+
+
+class Safe:
+    """A recorder that has what it is told in the log at once."""
+
+    healthy = True
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.told: list[Event] = []
+
+    async def record(self, topic: Topic, event: Event) -> Literal["kafka", "spool"]:
+        self.told.append(event)
+        return await self._log.record(topic, event)
+
 
 class Process:
     """One process of a program; what it is told is written to the log that all share when `work` is called."""
 
     def __init__(self, log: MemoryLog, folder: Path, max_bytes: int = 10**9) -> None:
-        self.recorder = AgentRecorder("127.0.0.1:1", spool_folder=folder)
-        self.items: list[Any] = []
+        self.recorder = AgentRecorder(NOBODY, spool_folder=folder)
+        self.items: deque[Any] = deque()
         self.recorder._worker.put = self.items.append  # type: ignore[method-assign]
         self.tail = Tail(log)
-        self.troubles: list[NextstateError] = []
-        self._recall = Recall(self.tail, max_bytes=max_bytes, trouble=self.troubles.append)
-        self._index = ConversationIndex(
-            max_bytes=10**9, max_age_ms=10**15, max_chain_age_ms=10**15, now_ms=lambda: 10**13
+        self.stop = threading.Event()
+        self.troubles: list[tuple[Kind, object]] = []
+        self.counts: Counter[str] = Counter()
+        self.safe = Safe(log)
+        self.writer = RecordWriter(
+            KafkaConfig(bootstrap_servers=NOBODY),
+            folder,
+            Limits(max_recalled_bytes=max_bytes),
+            lambda kind, reason: self.troubles.append((kind, reason)),
+            stop=self.stop,
+            tail=self.tail,
         )
+        self.writer._recorder = self.safe  # type: ignore[assignment]
 
     async def work(self) -> list[Event]:
-        told: list[Event] = []
-        for item in self.items:
-            if missing := item.missing(self._index):
-                await self._recall.bring(missing, item.time_ms, self._index)
-            told += item.events(self._index)
-        self.items.clear()
-        for event in told:
-            self.tail.log.append(event)
-        return told
+        self.safe.told.clear()
+        await self.writer.write(self.items, self.counts)
+        return [*self.safe.told]
+
+    def troubles_of(self, kind: Kind) -> list[str]:
+        return [str(reason) for of, reason in self.troubles if of == kind]
 
 
 @pytest.fixture(autouse=True)
@@ -196,8 +222,8 @@ async def test_tenants_never_meet(one: Process, log: MemoryLog, tmp_path: Path) 
     acme = Process(log, tmp_path)
     acme.recorder._whose = ("assistant", "acme")
     acme.recorder.feedback(theirs, thumb=1)
-    with pytest.raises(RejectedError, match="was not recorded"):
-        await acme.work()
+    assert await acme.work() == []
+    assert "was not recorded" in acme.troubles_of("failed")[0]
 
 
 async def test_while_kafka_is_away_what_is_known_is_used_and_nobody_waits(one: Process, other: Process) -> None:
@@ -208,7 +234,8 @@ async def test_while_kafka_is_away_what_is_known_is_used_and_nobody_waits(one: P
         told(other, "ticket-7", [HELLO, HI, LOUDER], "HI")
     actions = await other.work()
     assert [type(event) for event in actions] == [ActionTaken] * 3, "by themselves"
-    assert (len(other.troubles), other.tail.num_asked) == (1, 1)
+    assert len(other.troubles_of("unmatched")) == 3
+    assert (len(other.troubles_of("unread")), other.tail.num_asked) == (1, 1)
 
 
 async def test_what_is_kept_of_others_is_bounded(one: Process, log: MemoryLog, tmp_path: Path) -> None:
@@ -218,12 +245,11 @@ async def test_what_is_kept_of_others_is_bounded(one: Process, log: MemoryLog, t
     small = Process(log, tmp_path, max_bytes=10_000)
     for event in (log.events(ACTIONS)[0], newest):
         small.recorder.feedback(event.id, thumb=1)
-    with pytest.raises(RejectedError, match="too long ago"):
-        await small.work()
-    small.items.pop(0)
     (thumb,) = await small.work()
     assert isinstance(thumb, FeedbackGiven)
-    assert small._recall._num_bytes <= 10_000
+    assert thumb.action_id == newest.id
+    assert "too long ago" in small.troubles_of("failed")[0]
+    assert small.writer._recall._num_bytes <= 10_000
 
 
 async def test_records_that_hold_no_action_of_their_key_are_left_alone(
@@ -238,3 +264,50 @@ async def test_records_that_hold_no_action_of_their_key_are_left_alone(
     with caplog.at_level(logging.WARNING):
         other.recorder.feedback(first, thumb=1)
         assert len(await other.work()) == 1
+
+
+async def test_what_is_told_before_an_item_that_kafka_is_read_for_is_safe_by_then(
+    one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(one, None, [HELLO], "hi")
+    told(one, "ticket-7", [HELLO, HI, LOUDER], "HI")
+    told(one, "ticket-7", [HELLO], "hi")
+    seen: list[tuple[int, int, int]] = []
+    read = one.tail.new_records
+
+    def new_records(partitions: Collection[int]) -> Iterator[Message]:
+        seen.append((len(one.safe.told), one.counts["kafka"], len(one.items)))
+        return read(partitions)
+
+    monkeypatch.setattr(one.tail, "new_records", new_records)
+    assert len(await one.work()) == 3
+    assert seen == [(1, 1, 2)]
+
+
+async def test_once_it_stops_nothing_is_looked_up_and_all_is_safe(one: Process, other: Process) -> None:
+    told(one, "ticket-7", [HELLO], "hi")
+    await one.work()
+    told(other, "ticket-7", [HELLO, HI, LOUDER], "HI")
+    other.stop.set()
+    assert [type(event) for event in await other.work()] == [ActionTaken]
+    assert (other.tail.num_asked, len(other.troubles_of("unmatched"))) == (0, 1)
+
+
+async def test_a_reading_that_hangs_is_left_to_itself_when_it_stops(
+    one: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung, goes_on = threading.Event(), threading.Event()
+
+    def hang(partitions: Collection[int]) -> Iterator[Message]:
+        hung.set()
+        goes_on.wait(20)
+        return iter(())
+
+    monkeypatch.setattr(one.tail, "new_records", hang)
+    told(one, "ticket-7", [HELLO, HI, LOUDER], "HI")
+    work = asyncio.create_task(one.work())
+    await asyncio.to_thread(hung.wait, 5)
+    one.stop.set()
+    assert len(await asyncio.wait_for(work, 2)) == 1
+    assert (len(one.troubles_of("unread")), len(one.troubles_of("unmatched"))) == (1, 1)
+    goes_on.set()

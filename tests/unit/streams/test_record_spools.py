@@ -1,7 +1,10 @@
 """Which spool a recording process writes, who delivers what one has left, and that it records where there is none."""
 
 import asyncio
-from dataclasses import replace
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +12,33 @@ from example_events import ACTION
 from switched_kafka import SwitchedKafka
 
 from schemas.errors import SpoolFullError
-from streams import record_spools
+from schemas.events import Event
+from streams import record_spools, record_writer
+from streams.client import RestartNeededError
 from streams.config import KafkaConfig
-from streams.record_spools import Spools
+from streams.conversation import ConversationIndex
+from streams.record_recall import Missing
+from streams.record_spools import Spools, folder_name
+from streams.record_writer import Limits, RecordWriter
+from streams.spool import Spool
 from streams.topics import ACTIONS
 
 BROKER = KafkaConfig(bootstrap_servers="b:1,a:1")
+
+
+@dataclass(frozen=True)
+class Said:
+    """An item of one event, that needs nothing."""
+
+    id: str
+    time_ms: int = 0
+    bulk: Sequence[object] = ()
+
+    def missing(self, index: ConversationIndex) -> Missing | None:
+        return None
+
+    def events(self, index: ConversationIndex) -> Sequence[Event]:
+        return (replace(ACTION, id=self.id),)
 
 
 def spools(folder: Path, kafka: SwitchedKafka, config: KafkaConfig = BROKER) -> Spools:
@@ -80,3 +104,57 @@ async def test_what_is_meant_for_another_cluster_or_prefix_is_never_delivered(
     again = await spools(tmp_path, SwitchedKafka(), KafkaConfig(bootstrap_servers="a:1,b:1")).take()
     assert again.spooled_bytes, "the order of the brokers is no difference"
     await again.close()
+
+
+async def test_a_client_that_can_go_no_further_keeps_no_spool_that_was_left(tmp_path: Path) -> None:
+    await leave(tmp_path, BROKER, "one", "two")
+    own_spool = Spool(tmp_path / folder_name(BROKER) / "recorder-0", 100_000)
+    with own_spool:
+        own_spool.drop(own_spool.pending_bytes)
+    kafka = SwitchedKafka()
+    kafka.refusal = RestartNeededError("The client is broken.")
+    mine = spools(tmp_path, kafka)
+    own = await mine.take()
+    with pytest.raises(RestartNeededError, match="The client is broken"):
+        await asyncio.wait_for(mine.deliver_left(own), 2)
+    with Spool(tmp_path / folder_name(BROKER) / "recorder-1", 100_000) as left:
+        assert left.pending_bytes, "nobody has it, and nothing of it is lost"
+    await own.close()
+
+
+class Renewable(SwitchedKafka):
+    """A Kafka whose client breaks, and works again once it is closed and opened anew."""
+
+    async def close(self, timeout_s: float = 0.0) -> None:
+        self.refusal = None
+
+
+async def test_a_client_that_can_go_no_further_is_opened_anew_and_all_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_writer, "RENEW_S", 0.05)
+    kafka = Renewable()
+    monkeypatch.setattr(record_writer, "EventProducer", lambda *_: kafka)
+    counts: Counter[str] = Counter()
+    troubles: list[tuple[str, str]] = []
+    told = deque([Said("one")])
+    writing = RecordWriter(
+        BROKER,
+        tmp_path,
+        Limits(deadline_s=0.05),
+        lambda kind, reason: troubles.append((kind, str(reason))),
+        stop=threading.Event(),
+    )
+    async with writing as writer:
+        kafka.refusal = RestartNeededError("The client is broken.")
+        await writer.write(told, counts)
+        assert counts == {"spool": 1}
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if kafka.delivered:
+                break
+        assert kafka.delivered == ["one"]
+        assert troubles == [("undelivered", "The client is broken.")]
+        told.append(Said("two"))
+        await writer.write(told, counts)
+        assert counts == {"spool": 1, "kafka": 1}
