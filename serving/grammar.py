@@ -91,6 +91,11 @@ def _refuse_large(functions: Mapping[str, object]) -> None:
     except RecursionError as error:
         message = f"The parameters of a tool are nested more than {MAX_DEPTH} levels deep."
         raise ApiError(message, param="tools") from error
+    except LookupError as error:
+        message = (
+            f"The parameters of a tool refer to {str(error)[:80]!r}, which is no place in them such as '#/$defs/city'."
+        )
+        raise ApiError(message, param="tools") from error
     if num_chars > MAX_GRAMMAR_CHARS:
         message = (
             f"The parameters of the tools may need a grammar of {num_chars} characters, {MAX_GRAMMAR_CHARS} at most: "

@@ -18,14 +18,16 @@ MAX_DEPTH = 64
 NUM_REFS = 4  # references inside each other are followed so far, then left out
 
 _SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
-_SHAPES = ("properties", "items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf", "const", "enum")
+# Where one of these stands, the type is not read.
+_INSTEAD_OF_TYPE = ("properties", "prefixItems", "anyOf", "oneOf", "allOf", "const", "enum", "$ref")
+_INSIDE = {"object": "additionalProperties", "array": "items"}  # the word for what is in it, where that is a schema
 
 
 def grammar_chars(schema: object) -> int:
     """An upper bound, in characters.
 
     Args:    schema: parsed JSON, of any form.
-    Raises:  RecursionError: nested more deeply than `MAX_DEPTH`.
+    Raises:  RecursionError: nested more deeply than `MAX_DEPTH`; LookupError: a reference that leads nowhere in it.
     """
     return _Measure(schema).of(schema, NUM_REFS, MAX_DEPTH)
 
@@ -43,10 +45,9 @@ class _Measure:
             raise RecursionError
         if not isinstance(schema, dict):
             return _constant(schema)
-        if isinstance(target := schema.get("$ref"), str):
-            return self._referred(target, num_refs, depth)
         parts = sum(times * (self.of(part, num_refs, depth - 1) + FRAME_CHARS) for times, part in _parts(schema))
-        return _own(schema) + parts
+        target = schema.get("$ref")
+        return _own(schema) + parts + (self._referred(target, num_refs, depth) if isinstance(target, str) else 0)
 
     def _referred(self, target: str, num_refs: int, depth: int) -> int:
         if num_refs == 0:
@@ -56,10 +57,16 @@ class _Measure:
         return self._known[target, num_refs]
 
     def _found(self, target: str) -> object:
-        """What a pointer such as "#/$defs/city" leads to."""
+        """What a pointer such as "#/$defs/city" leads to; the schema's own address may stand before it."""
         place: Any = self._root
-        for step in target.removeprefix("#").split("/")[1:]:
-            place = place.get(step) if isinstance(place, dict) else None
+        address, _, pointer = target.partition("#")
+        is_here = address == "" or (isinstance(place, dict) and address == place.get("$id"))
+        if not is_here or not (pointer + "/").startswith("/"):
+            raise LookupError(target)
+        for step in pointer.split("/")[1:]:
+            if not isinstance(place, dict) or step not in place:
+                raise LookupError(target)
+            place = place[step]
         return place
 
 
@@ -69,14 +76,15 @@ def _own(schema: dict[str, Any]) -> int:
     names = schema.get("properties")
     words += _first_choices(schema) * sum(map(_constant, names)) if isinstance(names, dict) else 0
     shown = LEAF_CHARS + words + (FORMAT_CHARS if "format" in schema else 0)
-    return shown if any(name in schema for name in _SHAPES) else shown + _any_of_type(schema.get("type"))
+    return shown if any(name in schema for name in _INSTEAD_OF_TYPE) else shown + _any_of_type(schema)
 
 
 def _parts(schema: dict[str, Any]) -> list[tuple[int, object]]:
     """The schemas inside a schema, and how often each stands in the expression."""
     properties, times = schema.get("properties"), _first_choices(schema)
     parts = [(times, part) for part in properties.values()] if isinstance(properties, dict) else []
-    parts += [(2, schema[name]) for name in ("items", "additionalProperties") if isinstance(schema.get(name), dict)]
+    for kind, name in _INSIDE.items():
+        parts += [(2 * _kinds(schema).count(kind), schema[name])] if isinstance(schema.get(name), dict) else []
     for name in ("prefixItems", "anyOf", "oneOf", "allOf"):
         parts += [(1, part) for part in schema[name]] if isinstance(schema.get(name), list) else []
     return parts
@@ -92,10 +100,19 @@ def _first_choices(schema: dict[str, Any]) -> int:
     return len(properties)
 
 
-def _any_of_type(kind: object) -> int:
-    """What stands for a value of which the type alone is known."""
-    kinds = kind if isinstance(kind, list) else [kind]
-    return sum(LEAF_CHARS if isinstance(one, str) and one in _SCALARS else ANY_VALUE_CHARS for one in kinds)
+def _any_of_type(schema: dict[str, Any]) -> int:
+    """What stands for a value of which the type alone is known; what is told of its inside is counted there."""
+    return sum(_any_of(kind, schema) for kind in _kinds(schema))
+
+
+def _kinds(schema: dict[str, Any]) -> list[object]:
+    kinds = schema.get("type")
+    return kinds if isinstance(kinds, list) else [kinds]
+
+
+def _any_of(kind: object, schema: dict[str, Any]) -> int:
+    is_told = isinstance(kind, str) and (kind in _SCALARS or isinstance(schema.get(_INSIDE.get(kind, "")), dict))
+    return LEAF_CHARS if is_told else ANY_VALUE_CHARS
 
 
 def _constant(value: object) -> int:

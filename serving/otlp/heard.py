@@ -25,8 +25,8 @@ _NUM_ALIKE = 16  # calls with the same words; of more at the same time, an outer
 _OuterId = tuple[str, str, str]  # tenant, trace, span
 
 
-class _Call(NamedTuple):
-    """What is remembered of a told call: what its spans say of it; "" is nothing."""
+class Call(NamedTuple):
+    """A call, as its spans tell of it; "" is nothing."""
 
     action_id: str
     start_ns: int
@@ -36,7 +36,7 @@ class _Call(NamedTuple):
     subject: str
     response_id: str
 
-    def may_be(self, other: "_Call") -> bool:
+    def may_be(self, other: "Call") -> bool:
         """Whether both can be one call: either was open all the time that the other was, and no name says otherwise."""
         is_within = (self.start_ns - other.start_ns) * (self.end_ns - other.end_ns) <= 0
         names = [(self.session_id, other.session_id), (self.subject, other.subject)]
@@ -44,7 +44,7 @@ class _Call(NamedTuple):
             names.append((self.response_id, other.response_id))
         return is_within and all(one == another for one, another in names if one and another)
 
-    def with_names_of(self, other: "_Call") -> "_Call":
+    def with_names_of(self, other: "Call") -> "Call":
         """The call with what another span of it says, too."""
         return self._replace(
             session_id=self.session_id or other.session_id,
@@ -58,14 +58,14 @@ class Heard:
 
     def __init__(self) -> None:
         self._outer: MutableMapping[_OuterId, bool] = LRUCache(_NUM_REMEMBERED)
-        self._by_words: MutableMapping[str, tuple[_Call, ...]] = LRUCache(_NUM_REMEMBERED)  # oldest first
+        self._by_words: MutableMapping[str, tuple[Call, ...]] = LRUCache(_NUM_REMEMBERED)  # oldest first
 
     def is_again(self, turn: ObservedTurn, span: Span) -> bool:
         """Whether the span tells a call that another span has told. Remembers it either way."""
         is_outer = (turn.tenant, span.trace_id, span.span_id) in self._outer
         if span.parent_id:  # what is around both is an outer span too
             self._outer[turn.tenant, span.trace_id, span.parent_id] = True
-        words, call = _words(turn), _call(turn, span)
+        words, call = _words(turn), call_of_turn(turn, span)
         calls = self._by_words.get(words, ())
         if is_outer or any(call.action_id == told.action_id for told in calls):
             return is_outer
@@ -77,8 +77,9 @@ class Heard:
         return True
 
 
-def _call(turn: ObservedTurn, span: Span) -> _Call:
-    return _Call(
+def call_of_turn(turn: ObservedTurn, span: Span) -> Call:
+    """The call that a span tells of."""
+    return Call(
         action_id=turn.action_id,
         start_ns=span.start_ns,
         end_ns=span.end_ns,

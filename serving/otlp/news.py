@@ -22,7 +22,7 @@ from schemas.identity import digest_text
 from schemas.messages import canonical_json
 from serving.otlp.heard import Heard
 from serving.otlp.model_call import SpanRefusedError
-from serving.otlp.served import answered_here, served_here
+from serving.otlp.served import Served
 from serving.otlp.spans import Span
 from serving.otlp.threads import Threads
 from serving.otlp.turns import Passed, Told, defect
@@ -40,6 +40,7 @@ class News:
     def __init__(self, index: ConversationIndex) -> None:
         self._index = index
         self._heard = Heard()
+        self._served = Served(index)
         self._threads = Threads()
         self._tell_in_logs: MutableMapping[str, bool] = LRUCache(_NUM_REMEMBERED)
 
@@ -58,7 +59,7 @@ class News:
 
     def _without_words(self, span: Span, tenant: str) -> Became | None:
         """What a call is counted as that needs no words in its span; None: it does."""
-        if answered_here(tenant, span, self._index):
+        if self._served.names_answer(tenant, span):
             return "served"
         if self._index.get(observed_id(tenant, span.trace_id, span.span_id)) is not None:
             return "repeated"
@@ -69,7 +70,7 @@ class News:
             self._tell_in_logs[_process(span, turn.tenant)] = True
         if self._heard.is_again(turn, span):
             return "doubled", ()
-        if served_here(turn, span, self._index):
+        if self._served.is_told(turn, span):
             return "served", ()
         turn = self._threads.named(turn, span)
         events = events_of_observed(turn, self._index)

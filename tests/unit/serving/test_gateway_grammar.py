@@ -100,6 +100,37 @@ def test_what_people_offer_is_not_refused(parameters: dict[str, object]) -> None
     assert grammar_for([tool("f", parameters)], "required", None).built().regex
 
 
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "additionalProperties": True},
+        {"type": "object", "items": TEXT},
+        {"type": ["object", "array"], "items": TEXT},
+        {"type": ["object", "array"], "additionalProperties": TEXT},
+        {"$ref": "#/$defs/any", "anyOf": [{"type": "object"}], "$defs": {"any": TEXT}},
+        {
+            "$id": "http://x/y",
+            "type": "object",
+            "properties": {"a": {"$ref": "http://x/y#/$defs/any"}},
+            "$defs": {"any": {"type": "object"}},
+        },
+    ],
+)
+def test_what_a_word_says_nothing_of_may_be_anything(schema: dict[str, object]) -> None:
+    assert len(build_regex_from_schema(canonical_json(schema))) <= grammar_chars(schema)
+
+
+@pytest.mark.parametrize("target", ["#/$defs/none", "http://elsewhere/#/$defs/city", "city"])
+def test_a_reference_that_leads_nowhere_is_refused(target: str) -> None:
+    parameters = {"type": "object", "properties": {"a": {"$ref": target}}, "$defs": {"city": TEXT}}
+    with pytest.raises(ApiError, match="which is no place in them") as refused:
+        grammar_for([tool("f", parameters)], "required", None).built()
+    assert target in str(refused.value)
+
+
 PARTS: list[dict[str, object]] = [
     {},
     {"type": "string"},
@@ -109,11 +140,19 @@ PARTS: list[dict[str, object]] = [
     {"type": ["string", "null"]},
     {"type": "object"},
     {"type": "array"},
+    {"type": "object", "additionalProperties": True},
     {"const": 'a"b\\\n'},
     {"enum": ["é", 3, None, ["x", {"y": "z"}]]},
     {"$ref": "#/$defs/again"},
 ]
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=5)
+
+
+TYPES = st.lists(st.sampled_from(["object", "array", "string", "null"]), max_size=3) | st.sampled_from(
+    ["object", "array"]
+)
+INSIDE = st.sampled_from(["items", "additionalProperties"])
+SEVERAL = st.sampled_from(["anyOf", "oneOf", "allOf"])
 
 
 def larger(parts: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -124,7 +163,10 @@ def larger(parts: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
         st.builds(lambda some: {"type": "object", "properties": some, "required": list(some)[-1:]}, properties),
         st.builds(lambda one, least: {"type": "array", "items": one, "minItems": least}, parts, st.integers(0, 3)),
         st.builds(lambda one: {"type": "object", "additionalProperties": one}, parts),
-        st.builds(lambda word, some: {word: some}, st.sampled_from(["anyOf", "oneOf", "allOf"]), several),
+        st.builds(lambda types, word, one: {"type": types, word: one}, TYPES, INSIDE, parts),
+        st.builds(lambda types, word, some: {"type": types, word: some}, TYPES, SEVERAL, several),
+        st.builds(lambda word, some: {word: some}, SEVERAL, several),
+        st.builds(lambda word, some: {word: some, "$ref": "#/$defs/again"}, SEVERAL, several),
         st.builds(lambda some: {"type": "array", "prefixItems": some}, several),
     )
 

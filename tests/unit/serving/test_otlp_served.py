@@ -29,6 +29,7 @@ class Instrumented:
         """The span of an answer, the first one's number is 1. Args: late_ms: how far the agent's clock is ahead."""
         read, reply = self.said[: 2 * number - 1], self.said[2 * number - 1]
         messages = [orjson.dumps(one).decode() for one in (read, [reply])]
+        names = {"gen_ai__request__model": "assistant"} | names
         attributes = chat("", "", gen_ai__input__messages=messages[0], gen_ai__output__messages=messages[1], **names)
         end_ns = (self.bench.recorder.actions[number - 1].time_ms + 1 + late_ms) * 1_000_000
         return span(attributes, number=number, start_time_unix_nano=end_ns - 5_000_000, end_ns=end_ns)
@@ -94,6 +95,53 @@ async def test_another_models_equal_answer_at_another_time_or_to_other_words_is_
     late.span_id = b"l" * 8
     await export(agent.bench, batch(late))
     assert await spans_by_outcome(agent.bench) == {"served": 1, "turn": 2}
+
+
+async def sharing(agent: Instrumented) -> None:
+    """A first answer, to somebody who is named in every way."""
+    agent.said = [user("2+2?")]
+    request = {"model": "assistant", "messages": agent.said, "user": "ann"}
+    agent.responses.append((await agent.bench.post(request, {"x-session-id": "anns"})).json())
+    agent.said.append(assistant("4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "others"),
+    [
+        ("gen_ai__response__id", "", "chatcmpl-BxYz0foreign"),
+        ("gen_ai__response__model", "assistant", "gpt-4o-2024"),
+        ("gen_ai__conversation__id", "anns", "bobs"),
+        ("user__id", "ann", "bob"),
+    ],
+)
+async def test_equal_words_under_another_name_are_another_call(name: str, own: str, others: str) -> None:
+    agent = Instrumented("4")
+    await sharing(agent)
+    await export(agent.bench, batch(agent.told(1, late_ms=30_000, **{name: others})))
+    assert await spans_by_outcome(agent.bench) == {"turn": 1}
+    mine = agent.told(1, **{name: own})
+    mine.trace_id, mine.span_id = b"m" * 16, b"m" * 8
+    await export(agent.bench, batch(mine))
+    assert await spans_by_outcome(agent.bench) == {"turn": 1, "served": 1}
+
+
+async def test_one_served_call_is_told_once_and_its_span_as_often_as_it_is_sent() -> None:
+    agent = Instrumented("4")
+    await agent.ask("2+2?")
+    other = agent.told(1, late_ms=30_000)
+    other.span_id = b"o" * 8
+    for _ in range(2):
+        await export(agent.bench, batch(agent.told(1), other))
+    assert await spans_by_outcome(agent.bench) == {"served": 2, "turn": 1, "repeated": 1}
+
+
+async def test_where_a_clock_is_known_to_agree_a_late_span_is_another_call() -> None:
+    agent = Instrumented("Hm.", "4")
+    await agent.ask("hi")
+    await agent.ask("2+2?")
+    await export(agent.bench, batch(agent.named(1)))
+    await export(agent.bench, batch(agent.told(2, late_ms=30_000)))
+    assert await spans_by_outcome(agent.bench) == {"served": 1, "turn": 1}
 
 
 async def test_nobody_elses_call_is_taken_for_a_tenants_own() -> None:
