@@ -181,7 +181,7 @@ async def test_an_unknown_adapter_is_refused(client: SGLangEngine, renderer: Cha
 
 async def test_a_forced_tool_call_is_one_that_the_renderer_reads(client: SGLangEngine, renderer: ChatRenderer) -> None:
     choice = {"type": "function", "function": {"name": "get_weather"}}
-    grammar = grammar_for([TOOL], choice, None)
+    grammar = grammar_for([TOOL], choice, None).built()
     reply = await draw(client, ask(renderer, "How warm is it in Paris?"), Sampling(max_tokens=150), regex=grammar.regex)
     assert reply.finish_reason == "stop", reply.text
     message = renderer.parse_reply(reply.text)

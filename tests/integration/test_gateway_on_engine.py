@@ -105,9 +105,11 @@ async def test_a_conversation_over_a_restart_is_one_conversation_in_the_log(
     assert (second.parent_action_id, second.conversation_id) == (first.id, first.conversation_id)
     assert first_reply.choices[0].logprobs is not None
     assert first_reply.choices[0].logprobs.content is not None
-    assert [token.logprob for token in first_reply.choices[0].logprobs.content] == list(first.response_logprobs)
-
     renderer = ChatRenderer(Path(engine.model_path))
+    drawn = zip(first.response_ids, first.response_logprobs, strict=True)
+    of_words = [logprob for token_id, logprob in drawn if not renderer.token(token_id).is_special]
+    assert [token.logprob for token in first_reply.choices[0].logprobs.content] == of_words
+
     whole = resolve(second, resolve(first, None))
     assert second.kept_prompt_tokens > 0
     assert whole.prompt_ids == renderer.render(whole.messages, "[]", "{}")

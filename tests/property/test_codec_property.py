@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RejectedError
-from schemas.events import ActionTaken, BatchSealed, Event, KeptTail, SampleBuilt, VersionSpan
+from schemas.events import ActionTaken, BatchSealed, Event, KeptTail, Message, SampleBuilt, VersionSpan
 from schemas.validate import ID_FIELDS
 from streams.codec import decode, decode_batch, encode, encode_batch
 from streams.topics import TOPICS
@@ -48,6 +48,7 @@ def events(draw: st.DrawFn, kind: type[Event]) -> Event:
         tail = st.none() | st.builds(KeptTail, start=kept, end=st.integers(2**31 + 1, 2**63 - 1), num_before=st.just(0))
         lawful |= {"prompt_ids": TOKEN_IDS, "base_action_id": NAME, "kept_messages": kept, "kept_prompt_tokens": kept}
         lawful |= {"messages_tail": tail, "prompt_tail": tail}
+        lawful |= {"reply": st.builds(Message, role=st.just("assistant"))}
     if kind is SampleBuilt:
         lawful |= {"prompt_ids": TOKEN_IDS, "hints": st.just(("h",)), "teacher_prompt_ids": st.tuples(TOKEN_IDS)}
     if kind in {ActionTaken, SampleBuilt}:
