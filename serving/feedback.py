@@ -102,9 +102,10 @@ class Feedback:
         """The newest answer of a conversation, with its siblings; a client's side turns are nobody's answer."""
         actions = self._ports.index.known_by("conversation", tenant, conversation_id)
         last = next((each for each in reversed(actions) if each.turn_type == "main"), None)
-        if last is None or not last.request_id:  # none, or observed elsewhere: it has no siblings
-            return [] if last is None else [last]
-        return self._ports.index.known_by("request", tenant, last.request_id)
+        if last is None:
+            return []
+        # One that was observed elsewhere has no request here, and no siblings.
+        return self._ports.index.known_by("request", tenant, last.request_id) if last.request_id else [last]
 
     def _event(self, action: OpenAction, call: FeedbackCall) -> FeedbackGiven:
         """The event, under the id of an earlier one that it repeats.

@@ -27,9 +27,7 @@ class Address:
 
     def fill(self, text: str) -> str:
         """The text with the address in it."""
-        reply_tokens = min(
-            REPLY_TOKENS, self.context_tokens // 4
-        )  # the gateway refuses what leaves no room for a prompt
+        reply_tokens = min(REPLY_TOKENS, self.context_tokens // 4)  # the gateway wants room for a prompt
         words = {"CONTEXT": self.context_tokens, "REPLY": reply_tokens}
         for name, value in {"URL": self.url, "KEY": self.key, "MODEL": self.model, **words}.items():
             text = text.replace(f"@{name}@", str(value))

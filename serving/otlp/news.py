@@ -18,12 +18,10 @@ from typing import Literal
 from cachetools import LRUCache
 
 from schemas.events import Event
-from schemas.identity import digest_text
-from schemas.messages import canonical_json
 from serving.otlp.heard import Heard
 from serving.otlp.model_call import SpanRefusedError
 from serving.otlp.served import Served
-from serving.otlp.spans import Span
+from serving.otlp.spans import Span, process_of
 from serving.otlp.threads import Threads
 from serving.otlp.turns import Passed, Told, defect
 from streams.conversation import ConversationIndex
@@ -63,11 +61,11 @@ class News:
             return "served"
         if self._index.get(observed_id(tenant, span.trace_id, span.span_id)) is not None:
             return "repeated"
-        return "told_in_logs" if _process(span, tenant) in self._tell_in_logs else None
+        return "told_in_logs" if process_of(tenant, span) in self._tell_in_logs else None
 
     def _of_turn(self, turn: ObservedTurn, span: Span) -> tuple[Became, tuple[Event, ...]]:
         if span.is_log_record:
-            self._tell_in_logs[_process(span, turn.tenant)] = True
+            self._tell_in_logs[process_of(turn.tenant, span)] = True
         if self._heard.is_again(turn, span):
             return "doubled", ()
         if self._served.is_told(turn, span):
@@ -77,7 +75,3 @@ class News:
         for event in events:
             self._threads.remember(turn, span, event.conversation_id)
         return ("turn" if events else "repeated"), events
-
-
-def _process(span: Span, tenant: str) -> str:
-    return digest_text(tenant, canonical_json(span.resource))

@@ -16,10 +16,10 @@ from collections.abc import MutableMapping
 
 from cachetools import LRUCache
 
-from schemas.identity import digest_text, time_of
-from schemas.messages import UNMATCHED_ROLES, canonical_json, digest_message
+from schemas.identity import time_of
+from schemas.messages import UNMATCHED_ROLES, digest_message
 from serving.otlp.heard import Call, call_of_turn
-from serving.otlp.spans import Span, response_id
+from serving.otlp.spans import Span, process_of, response_id
 from serving.reply_ids import NUM_ID_CHARS, action_of
 from streams.conversation import ConversationIndex, session_conversation
 from streams.observed import ObservedTurn
@@ -49,7 +49,7 @@ class Served:
         if action is None:
             return False
         self._told_by.setdefault(action.action_id, turn.action_id)
-        self._clock_agrees[_process(turn, span)] = 0 <= turn.time_ms - action.about.time_ms <= _CLOCKS_AGREE_MS
+        self._clock_agrees[process_of(turn.tenant, span)] = 0 <= turn.time_ms - action.about.time_ms <= _CLOCKS_AGREE_MS
         return True
 
     def _named(self, turn: ObservedTurn, span: Span) -> OpenAction | None:
@@ -61,13 +61,16 @@ class Served:
         """The action with the span's words that is nearest in time, of those that nothing tells apart from it."""
         if response_id(span) or self._index.get(turn.action_id) is not None:
             return None  # it names another server's response, or is in the log as a turn of its own
+        answered = self._index.known_by("reply", turn.tenant, digest_message(turn.reply))
+        drawn_here = [action for action in answered if action.response_ids]
+        if not drawn_here:
+            return None  # so of most spans only the reply is looked at
         read = Counter(digest_message(message) for message in turn.messages if message.role not in UNMATCHED_ROLES)
         call = self._with_slack(turn, span)
         alike = [
             action
-            for action in self._index.known_by("reply", turn.tenant, digest_message(turn.reply))
-            if action.response_ids
-            and action.read == read
+            for action in drawn_here
+            if action.read == read
             and _is_model(turn.model, action.about.policy)
             and self._told_by.get(action.action_id, turn.action_id) == turn.action_id
             and call.may_be(_call_of_action(action))
@@ -76,7 +79,7 @@ class Served:
 
     def _with_slack(self, turn: ObservedTurn, span: Span) -> Call:
         """The span's call, open for as long as our clock may have said that it was."""
-        slack_ms = _CLOCKS_AGREE_MS if self._clock_agrees.get(_process(turn, span)) else _CLOCKS_DIFFER_MS
+        slack_ms = _CLOCKS_AGREE_MS if self._clock_agrees.get(process_of(turn.tenant, span)) else _CLOCKS_DIFFER_MS
         call = call_of_turn(turn, span)
         return call._replace(
             start_ns=call.start_ns - slack_ms * _NS_PER_MS,
@@ -111,7 +114,3 @@ def _is_unnamed(action: OpenAction) -> bool:
 def _is_model(named: str, policy: str) -> bool:
     """Whether a span's model can be the policy; routers put the provider before it: openai/assistant."""
     return named in ("unknown", policy) or named.endswith((f"/{policy}", f":{policy}"))
-
-
-def _process(turn: ObservedTurn, span: Span) -> str:
-    return digest_text(turn.tenant, canonical_json(span.resource))

@@ -13,6 +13,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from schemas.identity import digest_text
+from schemas.messages import canonical_json
+
 Attributes = dict[str, object]  # values as JSON has them; bytes as hex digits
 DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 
@@ -133,6 +136,11 @@ def response_id(span: Span) -> str:
     """What the server called its response, "" where it is not told."""
     told = with_details(span).get("gen_ai.response.id")
     return told if isinstance(told, str) else ""
+
+
+def process_of(tenant: str, span: Span) -> str:
+    """A name for the process that tells a span: what it says of itself, digested. Tenants cannot meet in it."""
+    return digest_text(tenant, canonical_json(span.resource))
 
 
 def texts(span: Span, keys: Iterable[str]) -> Iterator[str]:
