@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from infra.experiment.job import Report, is_done, run_table
+from infra.experiment.methods import IN_TABLE, METHODS
 from infra.experiment.questions import QUESTIONS
 from infra.experiment.run import RunSettings, question_sets, run_config
-from infra.experiment.run_log import RunId
+from infra.experiment.run_log import RunId, runs_in
 from infra.experiment.world import OpenWorld
 from infra.home import Home
 from infra.model import prepare_small_model
@@ -26,7 +27,7 @@ def run_users(settings: Settings, run_ids: Sequence[RunId], shared: RunSettings,
     question_sets(shared)
     for run_id in run_ids:
         run_config(run_id, shared)  # refuses what cannot be run before anything is
-    shown = in_all_modes(run_ids)
+    shown = in_one_table(run_ids, shared.out)
     for run_id in shown:
         is_done(run_id, shared)  # refuses what does not belong into one table
     home = runtime_home(settings)
@@ -59,23 +60,23 @@ def wanted_runs(methods: str, seeds: str, mode: str, *, live: bool = False) -> l
     Raises:  RejectedError: seeds that are none.
     """
     users: tuple[str | None, ...] = (None,) if mode == "joint" else tuple(QUESTIONS)
-    return [
+    wanted = [
         RunId(method=method.strip(), user=user, seed=seed, live=live)
         for seed in _seeds(seeds)
         for method in methods.split(",")
         for user in users
     ]
+    return list(dict.fromkeys(wanted))  # one named twice is run once
 
 
-def in_all_modes(run_ids: Iterable[RunId]) -> list[RunId]:
-    """The runs of the same methods and seeds, joint and apart, in one process and live: what one table shows."""
-    asked = dict.fromkeys((run_id.method, run_id.seed) for run_id in run_ids)
-    return [
-        RunId(method=method, user=user, seed=seed, live=live)
-        for method, seed in asked
-        for user in (None, *QUESTIONS)
-        for live in (False, True)
-    ]
+def default_methods(*, live: bool) -> str:
+    """Those of the table; live, those that the settings of a stack can say."""
+    return ",".join(name for name in IN_TABLE if METHODS[name].fits_stack or not live)
+
+
+def in_one_table(run_ids: Iterable[RunId], out: Path) -> list[RunId]:
+    """The runs that are asked for, and all that lie in the folder: a table shows everything that was run."""
+    return list(dict.fromkeys([*run_ids, *runs_in(out)]))
 
 
 def _seeds(text: str) -> list[int]:
@@ -83,7 +84,10 @@ def _seeds(text: str) -> list[int]:
     numbers = text.split(",") if not last else [first, last]
     if not all(number.isdecimal() for number in numbers):
         raise RejectedError(f"--seeds {text!r} names no seeds: write 0-4, or 3,7.")
-    return [int(number) for number in numbers] if not last else list(range(int(first), int(last) + 1))
+    seeds = [int(number) for number in numbers] if not last else list(range(int(first), int(last) + 1))
+    if not seeds:
+        raise RejectedError(f"--seeds {text!r} runs backwards: write the smaller number first.")
+    return seeds
 
 
 def _world(settings: Settings, run_id: RunId, out: Path, report: Report) -> OpenWorld:

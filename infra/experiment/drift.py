@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from infra.experiment.held_out import GENERAL, SUMS
-from infra.experiment.rules import repeated_share
 from schemas.events import ActionTaken, Message
 from serving.rendering import ChatRenderer
+from serving.repetition import repeated_share
 from trainer.backends.base import Backend, Response
 from trainer.objectives.terms import drawn
 

@@ -84,7 +84,7 @@ class LiveWorld:
         return await asyncio.to_thread(lambda: side_answers(self._read((ACTIONS,), None)))
 
     async def drift(self, answers: Sequence[ActionTaken]) -> Drift:
-        """Of the newest version, from its folder."""
+        """Of the newest version that was not refused, from its folder."""
         return await asyncio.to_thread(self._measure, answers)
 
     async def _count(self, response: httpx.Response) -> None:
@@ -127,9 +127,10 @@ class LiveWorld:
     def _measure(self, answers: Sequence[ActionTaken]) -> Drift:
         model_path = Path(str(self._settings.engine.model_path))
         backend = TorchBackend.load(model_path, self._settings.trainer)
-        if self._observed.checkpoint is not None:
+        checkpoint = self._observed.line.weights(self._observed.line.head)
+        if checkpoint is not None:
             store = CheckpointStore(self._settings.home, POLICY)
-            store.load(self._observed.checkpoint, identify_base(model_path), backend)
+            store.load(checkpoint, identify_base(model_path), backend)
         return measure_drift(backend, ChatRenderer(model_path), read_stop_ids(model_path), answers)
 
 

@@ -26,7 +26,7 @@ class Method:
 
     what: str
     objective: ObjectiveConfig | None
-    learning_rate: float  # chosen on seeds from 100 on (LOG.md); of no effect where nothing trains
+    learning_rate: float  # LOG.md says what was tried; of no effect where nothing trains
     judging: Judging = "reaction"
     hinting: Hinting = "verbatim"
     remembers: bool = False  # the client puts the user's last corrections into its system prompt

@@ -37,7 +37,7 @@ from streams.memory import MemoryLog, MemoryTable
 from streams.recorded import Recorded
 from streams.topics import ACTIONS, BATCHES, FEEDBACK, HINTS, NEXT_STATES, SAMPLES, TRANSITIONS, VERDICTS, Topic
 from trainer.backends.base import Backend
-from trainer.loop import Trainer
+from trainer.trainer import Trainer
 
 POLICY = "assistant"
 _START_MS = 1_800_000_000_000

@@ -27,8 +27,8 @@ from streams.topics import ACTIONS
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
 from trainer.resume import Committed
+from trainer.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,6 @@ def _learner(config: TrainerConfig, backend: TorchBackend, model_path: Path, che
         base_model=identify_base(model_path),
         backend=backend,
         store=CheckpointStore(checkpoints, POLICY),
-        committed=Committed(checkpoints={}, trained=set()),
+        committed=Committed(),
     )
     return Learner(trainer=trainer, backend=backend)

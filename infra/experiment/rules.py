@@ -6,14 +6,15 @@ their question: without that, policies were found that satisfy all three with "I
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Literal
+
+from serving.repetition import repeated_share
 
 MAX_ANSWER_TOKENS: Final = 80
 ENOUGH_TOKENS: Final = 60  # of `MAX_ANSWER_TOKENS`, as the paper's 100 of a longer answer
 
-MAX_REPEATED: Final = 0.2  # of an answer's runs of `GRAM` words; the base model's answers have 0.02 of tokens
-GRAM: Final = 4
+MAX_REPEATED: Final = 0.2  # of an answer's 4-grams of words; the base model's answers have 0.02 of tokens
 STEM: Final = 5  # letters in which "explain" and "explanation" are alike
 
 Rule = Callable[[str, int], bool]  # (the answer's text, its number of tokens) -> whether it is kept
@@ -69,12 +70,6 @@ def find_fault(user: str, question: str, answer: str, num_tokens: int) -> Fault 
     if repeated_share(_words(answer)) > MAX_REPEATED:
         return "repetition"
     return None if is_about(question, answer) else "digression"
-
-
-def repeated_share(words: Sequence[object], size: int = GRAM) -> float:
-    """Share of the runs of `size` words, or tokens, that stood in the same text before; 0 of a text without any."""
-    grams = list(zip(*(words[start:] for start in range(size)), strict=False))
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def is_about(question: str, answer: str) -> bool:

@@ -76,6 +76,11 @@ class RunWriter:
         self._file.flush()
 
 
+def runs_in(out: Path) -> list[RunId]:
+    """The runs that have a file in a folder, whole or not."""
+    return [RunId.parse(file.stem) for file in sorted((out / "runs").glob("*.jsonl"))]
+
+
 def run_path(out: Path, run_id: RunId) -> Path:
     """Where a run's lines lie."""
     return out / "runs" / f"{run_id}.jsonl"

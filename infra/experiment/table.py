@@ -33,14 +33,16 @@ _DRIFTED = (
     "updates",
     "minutes",
 )
+_LIVE = "Live: through Kafka, SGLang and all else that a stack has, not through its code in one process. "
 _LEGEND = """\
-Live: through Kafka, SGLang and all else that a stack has, not through its code in one process. Sessions: until the
-third in a row whose first answer satisfied its user, mean over users and seeds; a user who never was counts as the cap.
+Sessions: until the third in a row whose first answer satisfied its user, mean over users and seeds; a user who never
+was counts as the cap.
 ±: half of the 95% interval over seeds. Scored: users who were, before the cap. All, last five: first answers that
 satisfied, of all sessions, and of each user's last five. Held out: answers to questions that were never asked before
 that satisfy, after the last session. General, sums: change of the log-likelihood per token of held-out texts, in nats.
 Entropy, KL to the start: nats per token of the policy's own held-out answers. Repeated: share of their 4-grams that
-stood in the same answer before. Minutes: processor time of a run."""
+stood in the same answer before. Minutes: processor time of a run. Held-out questions and texts are put to the policy
+alone: of a memory in the client's prompt they say nothing."""
 
 Runs = Mapping[RunId, RunLog]
 
@@ -127,14 +129,16 @@ def _row(method: str, mode: str, seeds: Sequence[Sequence[RunLog]]) -> Row | Non
 
 def markdown(rows: Sequence[Row]) -> str:
     """The rows as two Markdown tables: how fast, and at what price."""
-    learned, drifted = map(_learned, rows), map(_drifted, rows)
-    return "\n\n".join((_table(_LEARNED, learned), _table(_DRIFTED, drifted), _LEGEND))
+    learned = map(_learned, rows)
+    drifted = (_drifted(row) for row in rows if not METHODS[row.method].remembers)
+    legend = _LIVE + _LEGEND if any("live" in row.mode for row in rows) else _LEGEND
+    return "\n\n".join((_table(_LEARNED, learned), _table(_DRIFTED, drifted), legend))
 
 
 def _learned(row: Row) -> tuple[str, ...]:
     users = ", ".join(f"{user} {score:.1f}" for user, score in row.by_user.items())
     scores, shares = _with_interval(row.scores, ".1f"), _with_interval(row.shares, ".0%")
-    ends = (f"{row.last_share:.0%}", f"{row.held_out:.0%}")
+    ends = (f"{row.last_share:.0%}", "" if METHODS[row.method].remembers else f"{row.held_out:.0%}")
     return (_name(row), row.mode, str(len(row.scores)), scores, users, f"{row.scored:.0%}", shares, *ends)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from infra.commands.experiment import in_all_modes, wanted_runs
+from infra.commands.experiment import default_methods, in_one_table, wanted_runs
 from infra.experiment.drift import Drift
 from infra.experiment.figures import draw_curves, rolling
 from infra.experiment.job import is_done, run_table
@@ -137,9 +137,36 @@ def test_live_runs_are_rows_of_their_own_beside_the_others_of_their_seeds(settin
     live = wanted_runs("hybrid_paper", "1-2", "joint", live=True)
     for run_id in live:
         write_run(run_id, settings, "yyy")
-    rows = rows_of(read_runs(settings.out, in_all_modes(live)))
-    assert [(row.mode, list(row.scores)) for row in rows] == [("joint", [4, 4]), ("joint, live", [3, 3])]
+    rows = rows_of(read_runs(settings.out, in_one_table(live, settings.out)))
+    assert [(row.mode, list(row.scores)) for row in rows] == [("joint", [4, 4, 4]), ("joint, live", [3, 3])]
     assert "| joint, live |" in markdown(rows)
+    assert "Live: through Kafka" in markdown(rows)
+    assert "Live:" not in markdown(rows[:1])
+
+
+def test_what_a_memory_in_the_prompt_does_not_reach_is_not_told_of_it(settings):
+    run_ids = wanted_runs("none,prompt_memory", "0", "joint")
+    for run_id in run_ids:
+        write_run(run_id, settings, "nyyy")
+    learned, drifted, _ = markdown(rows_of(read_runs(settings.out, run_ids))).split("\n\n")
+    held_out = [line.split("|")[-2].strip() for line in learned.splitlines()[2:]]
+    assert held_out[0].endswith("%")
+    assert not held_out[1]
+    assert "prompt_memory" not in drifted
+
+
+def test_live_means_the_methods_that_a_stack_can_be_set_to():
+    assert "none" in default_methods(live=False).split(",")
+    assert set(default_methods(live=True).split(",")) == {"hybrid_paper", "opd", "combined"}
+
+
+def test_a_run_that_is_named_twice_is_run_once():
+    assert wanted_runs("opd,opd", "0,0", "joint") == wanted_runs("opd", "0", "joint")
+
+
+def test_seeds_that_run_backwards_are_refused():
+    with pytest.raises(RejectedError, match="'4-0' runs backwards"):
+        wanted_runs("opd", "4-0", "joint")
 
 
 def test_seeds_are_a_range_or_a_list_and_come_before_methods():
