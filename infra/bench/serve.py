@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import openai
 
 from infra.run_file import RunState
+from infra.secrets import client_key
 from infra.settings import Settings
 from schemas.errors import EngineUnavailableError
 
@@ -52,12 +53,14 @@ async def bench_serve(settings: Settings, state: RunState, *, rounds: int, max_t
 
     Raises:  EngineUnavailableError: a request failed.
     """
-    gateway_key = next(iter(settings.gateway.api_keys), "none")
+    gateway_key = client_key() or "none"
     gateway = openai.AsyncOpenAI(
         base_url=f"{state.gateway_url}/v1", api_key=gateway_key, max_retries=0, timeout=TIMEOUT_S
     )
     engine_key = settings.engine.api_key or "none"
-    engine = openai.AsyncOpenAI(base_url=f"{state.engine_url}/v1", api_key=engine_key, max_retries=0, timeout=TIMEOUT_S)
+    engine = openai.AsyncOpenAI(
+        base_url=f"{settings.engine.url}/v1", api_key=engine_key, max_retries=0, timeout=TIMEOUT_S
+    )
     timings: dict[bool, list[_Timing]] = {True: [], False: []}
     try:
         engine_model = await _engine_model(engine)

@@ -14,6 +14,7 @@ import torch
 
 from infra.bench.measured import Measured
 from infra.bench.train_samples import Sample
+from streams.version_line import VersionLine
 from trainer.backends.base import Response, Tensors
 from trainer.backends.torch import TorchBackend
 from trainer.batches import Origin, Turn
@@ -59,7 +60,13 @@ def time_step(
     warm_up(backend, samples[0])
     started_s = time.process_time()
     report = train_step(
-        backend, objective, Parity(backend, _no_adapter), turns, version=0, past_rewards=(), before_pass=lambda: None
+        backend,
+        objective,
+        Parity(backend, _no_adapter),
+        turns,
+        line=VersionLine(),
+        past_rewards=(),
+        before_pass=lambda: None,
     )
     seconds = time.process_time() - started_s
     state = backend.state()

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 import uvicorn
@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from infra.bench.clients.script import ENDS, Asked, Line, Script
 from infra.connect.clients import Check
 from infra.ports import HOST, choose_port
+from infra.sglang_events import DONE, token_event
 
 SLOW_S = 0.05  # per token of a slow line: 400 of them are time enough to walk away
 START_S = 30.0
@@ -123,19 +124,17 @@ class ScriptedEngine:
 
     async def _events(self, line: Line, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> AsyncIterator[bytes]:
         for place, token in enumerate(ids):
-            is_last = place == len(ids) - 1
-            meta = {
-                "finish_reason": {"type": "stop", "matched": token} if is_last else None,
-                "prompt_tokens": len(prompt_ids),
-                "cached_tokens": 0,
-                "completion_tokens": place + 1,
-                "output_token_logprobs": [[logprob(place), token, None]],
-            }
             text = self.tokenizer.decode([token], skip_special_tokens=True)
-            event: dict[str, Any] = {"text": text, "output_ids": [token], "meta_info": meta}
-            yield b"data: " + orjson.dumps(event) + b"\n\n"
+            yield token_event(
+                token,
+                text,
+                logprob(place),
+                place=place,
+                num_prompt_tokens=len(prompt_ids),
+                is_last=place == len(ids) - 1,
+            )
             await asyncio.sleep(SLOW_S if line.slow else 0)
-        yield b"data: [DONE]\n\n"
+        yield DONE
 
 
 @contextmanager

@@ -26,11 +26,11 @@ from starlette.routing import Route
 
 from infra.bench.gateway.script import Script, Token
 from infra.ports import HOST
+from infra.sglang_events import DONE, token_event
 from serving.rendering import ChatRenderer
 
 MODEL = "scripted"
 _LOGPROB = -0.6931471824645996  # of every token: float32 of ln 1/2
-_DONE = b"data: [DONE]\n\n"
 Json = dict[str, Any]
 
 
@@ -100,17 +100,15 @@ class ScriptedEngine:
 
     async def _generated(self, tokens: tuple[Token, ...], num_prompt_tokens: int) -> AsyncIterator[bytes]:
         async for place, token in self._paced(tokens):
-            is_last = place == len(tokens) - 1
-            meta = {
-                "finish_reason": {"type": "stop", "matched": token.id} if is_last else None,
-                "prompt_tokens": num_prompt_tokens,
-                "completion_tokens": place + 1,
-                "cached_tokens": 0,
-                "weight_version": "default",
-                "output_token_logprobs": [[_LOGPROB, token.id, None]],
-            }
-            yield _event({"text": token.text, "output_ids": [token.id], "meta_info": meta})
-        yield _DONE
+            yield token_event(
+                token.id,
+                token.text,
+                _LOGPROB,
+                place=place,
+                num_prompt_tokens=num_prompt_tokens,
+                is_last=place == len(tokens) - 1,
+            )
+        yield DONE
 
     async def _chunks(self, tokens: tuple[Token, ...]) -> AsyncIterator[bytes]:
         async for place, token in self._paced(tokens):
@@ -120,7 +118,7 @@ class ScriptedEngine:
                 yield _chunk({}, "stop")
             else:
                 yield _chunk({"content": token.text}, None)
-        yield _DONE
+        yield DONE
 
 
 def _stream(events: AsyncIterator[bytes]) -> StreamingResponse:

@@ -19,7 +19,7 @@ from infra.handover import hand_over
 from infra.home import Home
 from infra.kafka.running import running_broker
 from infra.ports import HOST, choose_port
-from infra.settings import Settings
+from infra.settings import Settings, private
 from schemas.errors import FatalError
 from streams.config import KafkaConfig
 
@@ -104,24 +104,21 @@ def running_gateway(settings: Settings, kafka: KafkaConfig, bare: Side, folder: 
     """
     home, port = Home(folder / "home"), choose_port(None, "")
     behind = {"url": bare.url, "context_length": CONTEXT_TOKENS}
-    settings = settings.model_copy(
+    alone = private(settings)
+    settings = alone.model_copy(
         update={
             "home": home.root,
             "kafka": kafka,
             "engine": settings.engine.model_copy(update=behind),
-            "gateway": settings.gateway.model_copy(update={"host": HOST, "port": port}),
+            "gateway": alone.gateway.model_copy(update={"port": port}),
         }
     )
     home.root.mkdir(parents=True)
     hand_over(settings, home.settings_file)
-    component = worker("gateway", home)
-    key = next(iter(settings.gateway.api_keys), None)
-    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    component = worker("gateway", home, settings)
     environment = component.environment
     with served("gateway", component.command, component.log_file, environment, f"{_url(port)}/health") as pid:
-        yield Side(
-            name="gateway", url=_url(port), model=settings.policy, headers=headers, takes_sessions=False, pids=(pid,)
-        )
+        yield Side(name="gateway", url=_url(port), model=settings.policy, headers={}, takes_sessions=False, pids=(pid,))
 
 
 @contextmanager

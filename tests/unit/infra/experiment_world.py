@@ -1,12 +1,9 @@
-"""A tiny untrained Llama that speaks in bytes, and a judge of few words, for the tests of the experiment."""
+"""A judge of few words and a small adapter, for the tests of the experiment on the tiny model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from tiny_llama import save_tiny_llama
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from infra.experiment import pipeline, rig
 from infra.experiment.judging import FlippedJudge
@@ -14,40 +11,6 @@ from processors.ports import Judgement
 from serving.judges.next_state import read_next_state
 from trainer.config import TrainerConfig
 from trainer.objectives.hybrid import Hybrid
-
-END = "<|im_end|>"
-TEMPLATE = """{% for message in messages %}<|im_start|>{{ message.role }}
-{{ message.content }}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""
-
-
-def make_tiny(folder: Path) -> Path:
-    """A model folder: a tiny Llama, one token per byte."""
-    folder.mkdir(parents=True)
-    tokenizer = _tokenizer()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
-    save_tiny_llama(
-        folder,
-        tokenizer.get_vocab_size(),
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        eos_token_id=tokenizer.token_to_id(END),
-        tie_word_embeddings=True,
-        max_position_embeddings=4096,
-    )
-    return folder
-
-
-def _tokenizer() -> Tokenizer:
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={letter: place for place, letter in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(END, special=True), AddedToken("<|im_start|>", special=True)])
-    return tokenizer
 
 
 class PoliteJudge:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_llama import save_tiny_llama
 
 from infra.bench.measured import Measured
 from infra.bench.train import bench_row
 from infra.bench.train_ours import draw, time_step
 from infra.bench.train_samples import Sample, conversation_samples
+from infra.tiny_model import save_tiny_llama
 from serving.rendering import ChatRenderer
 from trainer.config import TrainerConfig
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiment_world import make_tiny
 from transformers import AutoModelForCausalLM
 
 from infra.experiment.decoder import Decoder, DrawRequest
 from infra.experiment.llama import Llama
+from infra.tiny_model import make_tiny_model
 from schemas.errors import SettingsError
 from trainer.backends.base import Response
 from trainer.backends.torch import TorchBackend
@@ -20,7 +20,7 @@ CONFIG = TrainerConfig(lora_rank=4, lora_alpha=8)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("decoder") / "tiny")
+    return make_tiny_model(tmp_path_factory.mktemp("decoder") / "tiny")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from experiment_world import make_tiny, small_config, small_world
+from experiment_world import small_config, small_world
 from round_events import batch, checkpoint, loaded, next_state, sample
 
 from infra.experiment import live
@@ -25,6 +25,7 @@ from infra.experiment.talk import Caller
 from infra.experiment.users import Wanted
 from infra.home import Home
 from infra.settings import Settings
+from infra.tiny_model import make_tiny_model
 from infra.watch import WATCHED, Observed
 from schemas.errors import EngineUnavailableError, FatalError
 from schemas.events import CheckpointPublished
@@ -87,7 +88,7 @@ async def stack_of(rig: Rig, settings: Settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("live") / "tiny")
+    return make_tiny_model(tmp_path_factory.mktemp("live") / "tiny")
 
 
 def test_a_live_run_learns_round_by_round_and_is_measured_like_the_other(folder, tmp_path):

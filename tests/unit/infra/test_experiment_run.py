@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from example_transition import example_transition
-from experiment_world import make_tiny, small_world
+from experiment_world import small_world
 
 from infra.experiment.drift import read_text
 from infra.experiment.judging import FlippedJudge, FollowUpHints, NoHints
@@ -14,6 +14,7 @@ from infra.experiment.rig import open_rig
 from infra.experiment.run import RunSettings, run_config, run_one
 from infra.experiment.run_log import RunId, read_run, run_path
 from infra.home import Home
+from infra.tiny_model import make_tiny_model
 from processors.ports import Judgement
 from schemas.errors import RejectedError
 from schemas.events import Message
@@ -25,7 +26,7 @@ END_ID = 256  # behind the bytes
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("run") / "tiny")
+    return make_tiny_model(tmp_path_factory.mktemp("run") / "tiny")
 
 
 @pytest.fixture(scope="module")

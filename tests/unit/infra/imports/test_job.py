@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from old_chats_made import TARGET, write_chats
 from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, LetterRenderer, World
-from tiny_llama import save_tiny_llama
 
 from infra.imports.job import Chats, Import
+from infra.tiny_model import save_tiny_llama
 from processors.config import ProcessorsConfig
 from schemas.events import EventRejected
 from streams.erasures import Erasures
@@ -17,8 +17,8 @@ from streams.topics import ACTIONS, BATCHES, NEXT_STATES, REJECTIONS, SAMPLES, S
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
 from trainer.resume import Committed
+from trainer.trainer import Trainer
 
 ASCII_LETTERS = 128
 TALKS = [
