@@ -15,12 +15,20 @@
         ├── SettingsError
         └── MissingRuntimeError
 
-The text of every error is one sentence for a person: it names the input or setting, and the fix.
+The text of every error is one sentence for a person: it names the input or setting, and the fix. It may repeat what was
+given, and goes to logs, to `rejections` and back to the client: so it is one line, and of a long one the middle is left
+out.
 """
+
+MAX_SENTENCE_CHARS = 1000
+_TAIL_CHARS = 300  # the fix stands at the end
 
 
 class NextstateError(Exception):
     """Root of every error that this project raises on purpose."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(_in_one_line(sentence))
 
 
 class RetryableError(NextstateError):
@@ -73,3 +81,10 @@ class SettingsError(FatalError):
 
 class MissingRuntimeError(FatalError):
     """Something that the machine lacks: a model, a jar, a free port."""
+
+
+def _in_one_line(sentence: str) -> str:
+    if len(sentence) > MAX_SENTENCE_CHARS:
+        cut = " [...] "
+        sentence = sentence[: MAX_SENTENCE_CHARS - _TAIL_CHARS - len(cut)] + cut + sentence[-_TAIL_CHARS:]
+    return " ".join(sentence.splitlines())

@@ -7,7 +7,7 @@ else is a new major version in `TYPES`, and the old class moves to `schemas/upca
 Legend: P prompt tokens, T response tokens, H hints, M votes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from schemas.identity import DEFAULT_TENANT
@@ -346,28 +346,32 @@ class ActionTrained(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyPromoted(Event):
-    """The gate lets a version serve."""
+    """The gate lets a version serve. `metrics` and `compared_with` say what it measured (serving/measurement.py)."""
 
     type: ClassVar[str] = "nextstate.policy.promoted.v1"
 
     version: int
     checkpoint_id: str
+    compared_with: int | None = None  # the version that served, which it was measured against; None: nothing was
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRefused(Event):
-    """The gate keeps a version from serving."""
+    """The gate keeps a version from serving, and with it what was trained from it."""
 
     type: ClassVar[str] = "nextstate.policy.refused.v1"
 
     version: int
     checkpoint_id: str
     reason: str
+    compared_with: int | None = None  # as of a promotion
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRolledBack(Event):
-    """A new version whose weights are those of an older one."""
+    """A new version whose weights are those of an older one, its parent; what came between is left behind."""
 
     type: ClassVar[str] = "nextstate.policy.rolled_back.v1"
 

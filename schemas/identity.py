@@ -17,7 +17,8 @@ DIGEST_CHARS = 32  # 128 bits: no accidental collision in any log that fits on e
 DEFAULT_TENANT = "default"  # whose everything is where no API keys are configured
 
 _UNGUESSABLE = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)  # ours, and UUIDs
-_TENANTS_OWN = re.compile("sent-[0-9a-f]{32}")
+_TENANTS = re.compile("sent-[0-9a-f]{32}")
+_NUM_TENANT_CHARS = 8  # of its 32: two tenants among thousands may share a mark, and then only name alike
 
 
 def new_id(time_ms: int | None = None) -> str:
@@ -50,16 +51,23 @@ def tenants_id(tenant: str, given: str) -> str:
     """The id in the log of an event that a producer of this tenant calls `given`.
 
     One that nobody guesses stays as it is. Any other becomes the tenant's own, so that two tenants who both number
-    their turns from 1 do not meet, and none can speak of a turn that another will have.
+    their turns from 1 do not meet, and none can speak of a turn that another will have: it begins with the tenant's
+    mark, and an id with another's mark is a name like any other. Where no keys are configured there is one tenant,
+    whose ids stay.
     """
-    if tenant == DEFAULT_TENANT or _UNGUESSABLE.fullmatch(given):
+    if _UNGUESSABLE.fullmatch(given) or (tenant == DEFAULT_TENANT and not _TENANTS.fullmatch(given)):
         return given
-    return f"sent-{digest_text('sent', tenant, given)}"
+    return f"{_mark(tenant)}{digest_text('sent', tenant, given)[_NUM_TENANT_CHARS:]}"
 
 
 def named_id(tenant: str, given: str) -> str:
     """The id in the log of an event that a producer of this tenant speaks of: by its own name for it, or by that id."""
-    return given if _TENANTS_OWN.fullmatch(given) else tenants_id(tenant, given)
+    is_own = given.startswith(_mark(tenant)) and _TENANTS.fullmatch(given) is not None
+    return given if is_own else tenants_id(tenant, given)
+
+
+def _mark(tenant: str) -> str:
+    return f"sent-{digest_text('tenant', tenant)[:_NUM_TENANT_CHARS]}"
 
 
 def derived_id(stage: str, code_version: str, inputs: Iterable[str]) -> str:

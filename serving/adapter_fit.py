@@ -5,10 +5,12 @@ without a word. Consumes a verified checkpoint folder and the base model's shape
 found wrong. Legend: R rank, I input and O output features of a layer.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -26,8 +28,15 @@ Shape = tuple[int, ...]
 class AdapterConfig:
     """What an engine reads of PEFT's `adapter_config.json`."""
 
-    r: int
+    r: Annotated[int, msgspec.Meta(ge=1)]
+    lora_alpha: float
     target_modules: tuple[str, ...]
+    use_rslora: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What the product of both halves is multiplied with."""
+        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
 
 
 def base_shapes(model_path: Path) -> dict[str, Shape]:
@@ -55,7 +64,7 @@ def check_fit(folder: Path, base: Mapping[str, Shape], max_rank: int) -> None:
     Args:    base: `base_shapes` of the served model; max_rank: what the engine has room for.
     Raises:  CheckpointInvalidError: naming the layer.
     """
-    config = _read_config(folder)
+    config = read_adapter_config(folder)
     if config.r > max_rank:
         message = f"Adapter {folder} has rank {config.r}; raise engine.max_lora_rank, which is {max_rank}."
         raise CheckpointInvalidError(message)
@@ -76,10 +85,20 @@ def _check_half(folder: Path, name: str, found: Shape | None, expected: Shape) -
         raise CheckpointInvalidError(message)
 
 
-def _read_config(folder: Path) -> AdapterConfig:
+def split_name(name: str) -> tuple[str, str] | None:
+    """The layer and the side, A or B, that PEFT names a tensor after; None: it is no half of an adapter."""
+    found = _LORA_NAME.fullmatch(name)
+    return None if found is None else (found["layer"], found["side"])
+
+
+def read_adapter_config(folder: Path) -> AdapterConfig:
+    """How large an adapter is, and for which layers.
+
+    Raises:  CheckpointInvalidError: the file is not there, or no such thing.
+    """
     try:
         return msgspec.json.decode((folder / ADAPTER_CONFIG).read_bytes(), type=AdapterConfig)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = f"Adapter {folder} has no usable {ADAPTER_CONFIG}: {error}."
         raise CheckpointInvalidError(message) from error
 
@@ -90,8 +109,8 @@ def _halves(folder: Path) -> dict[tuple[str, str], Shape]:
 
 def _named(folder: Path, tensors: Iterable[tuple[str, TensorEntry]]) -> Iterable[tuple[tuple[str, str], Shape]]:
     for name, entry in tensors:
-        found = _LORA_NAME.fullmatch(name)
-        if found is None:
+        half = split_name(name)
+        if half is None:
             message = f"Adapter {folder} holds tensor {name!r}; engines load LoRA matrices only."
             raise CheckpointInvalidError(message)
-        yield (found["layer"], found["side"]), entry.shape
+        yield half, entry.shape

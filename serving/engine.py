@@ -27,12 +27,17 @@ from serving.sglang_wire import (
     engine_error,
     generate_body,
     read_chunk,
+    read_scores,
+    score_body,
     sse_events,
 )
 
 __all__ = ["EngineChunk", "GenerateRequest", "SGLangEngine"]
 
 HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=3.0)
+# Longest silence of an engine that takes an adapter, or lets one go and waits for the requests that use it. Not
+# `token_timeout_s`, which may be seconds: with that, an engine that is slow to load would never get a version.
+CONTROL_SILENCE_S = 120.0
 
 
 class SGLangEngine:
@@ -48,9 +53,7 @@ class SGLangEngine:
         self._url = url.rstrip("/")
         self._client = aiohttp.ClientSession(
             headers=_bearer(config.api_key),
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=config.connect_timeout_s, sock_read=config.token_timeout_s
-            ),
+            timeout=self._timeout(config.token_timeout_s),
             connector=aiohttp.TCPConnector(limit=0),  # the engine has its own queue
             json_serialize_bytes=orjson.dumps,
             trust_env=False,  # a proxy for the outside world is not one for the engine
@@ -64,7 +67,7 @@ class SGLangEngine:
         """
         self._check_ids(request.prompt_ids)
         so_far = ReplySoFar()
-        async with _our_errors(), self._request("POST", "/generate", generate_body(request)) as response:
+        async with _our_errors(), self._request("POST", "/generate", json=generate_body(request)) as response:
             if not _is_success(response):
                 raise await _refusal(response)
             async for event in sse_events(response.content.iter_any()):
@@ -73,6 +76,17 @@ class SGLangEngine:
                 if chunk.finish_reason is not None:
                     return
         raise EngineUnavailableError("The engine ended a reply in the middle; was it stopped?")
+
+    async def score(
+        self, prompt_ids: tuple[int, ...], response_ids: tuple[int, ...], adapter: str | None
+    ) -> tuple[float, ...]:
+        """[T] nats: log-probs of a response that is there already, at temperature 1. Args: adapter: None: the base.
+
+        Raises:  as `generate`.
+        """
+        self._check_ids((*prompt_ids, *response_ids))
+        reply = await self._call("POST", "/generate", json=score_body(prompt_ids, response_ids, adapter))
+        return read_scores(reply, response_ids)
 
     async def load_adapter(self, name: str, path: Path) -> None:
         """Take an adapter folder under a name. The folder must be checked before: a broken one can end the engine.
@@ -118,12 +132,12 @@ class SGLangEngine:
         await self._client.close()
 
     async def _control(self, route: str, body: JsonObject) -> None:
-        await self._call("POST", route, body, _bearer(self._config.admin_api_key or self._config.api_key))
+        key = self._config.admin_api_key or self._config.api_key
+        timeout = self._timeout(max(self._config.token_timeout_s, CONTROL_SILENCE_S))
+        await self._call("POST", route, json=body, headers=_bearer(key), timeout=timeout)
 
-    async def _call(
-        self, method: str, route: str, body: JsonObject | None = None, headers: dict[str, str] | None = None
-    ) -> JsonObject:
-        async with _our_errors(), self._request(method, route, body, headers) as response:
+    async def _call(self, method: str, route: str, **more: Any) -> JsonObject:
+        async with _our_errors(), self._request(method, route, **more) as response:
             if not _is_success(response):
                 raise await _refusal(response)
             reply = orjson.loads(await response.read())
@@ -132,10 +146,11 @@ class SGLangEngine:
             raise EngineUnavailableError(message)
         return reply
 
-    def _request(
-        self, method: str, route: str, body: JsonObject | None = None, headers: dict[str, str] | None = None
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._client.request(method, f"{self._url}{route}", json=body, headers=headers, allow_redirects=False)
+    def _request(self, method: str, route: str, **more: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._client.request(method, f"{self._url}{route}", allow_redirects=False, **more)
+
+    def _timeout(self, silence_s: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=None, connect=self._config.connect_timeout_s, sock_read=silence_s)
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         """An id without an embedding row would end the engine's process, and with it every other request."""

@@ -21,6 +21,7 @@ import orjson
 
 from schemas.errors import EngineUnavailableError, MalformedEventError, TokenMismatchError
 from schemas.events import FinishReason, Sampling
+from schemas.identity import DEFAULT_TENANT, digest_text
 from serving.errors import EngineRefusedError
 
 JsonObject = dict[str, Any]
@@ -36,6 +37,7 @@ class GenerateRequest:
     prompt_ids: tuple[int, ...]
     sampling: Sampling
     adapter: str | None = None
+    tenant: str = DEFAULT_TENANT  # whose prompts it may find in the engine's prefix cache
     json_schema: str | None = None
     regex: str | None = None
     logit_bias: Mapping[int, float] | None = None
@@ -72,7 +74,34 @@ def generate_body(request: GenerateRequest) -> JsonObject:
         "top_logprobs_num": request.num_top_logprobs,
         "stream": True,
     }
+    if request.tenant != DEFAULT_TENANT:  # a hit tells, by its time and by `cached_tokens`, what somebody has asked
+        body["extra_key"] = digest_text("tenant", request.tenant)
     return body if request.adapter is None else {**body, "lora_path": request.adapter}
+
+
+def score_body(prompt_ids: tuple[int, ...], response_ids: tuple[int, ...], adapter: str | None) -> JsonObject:
+    """The JSON body that asks for the log-probs of tokens that were drawn already, at temperature 1."""
+    body: JsonObject = {
+        "input_ids": [*prompt_ids, *response_ids],
+        "sampling_params": {"temperature": 1.0, "max_new_tokens": 1},  # it always draws one; nobody reads it
+        "return_logprob": True,
+        "logprob_start_len": len(prompt_ids) - 1,  # the first one reported has no log-prob: nothing is before it
+        "stream": False,
+    }
+    return body if adapter is None else {**body, "lora_path": adapter}
+
+
+def read_scores(reply: JsonObject, response_ids: tuple[int, ...]) -> tuple[float, ...]:
+    """[T] nats: the log-prob of each token of the response, under the adapter that was asked.
+
+    Raises:  TokenMismatchError: a token has none, or they are another text's; MalformedEventError: it is no reply.
+    """
+    try:
+        given = reply["meta_info"]["input_token_logprobs"]
+    except (KeyError, TypeError) as error:
+        message = f"The engine's scores lack {error}; they need SGLang 0.5.23's /generate."
+        raise MalformedEventError(message) from error
+    return _matched(response_ids, given, len(response_ids))[1]
 
 
 def read_chunk(event: object, so_far: ReplySoFar) -> EngineChunk:

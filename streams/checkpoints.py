@@ -102,7 +102,10 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     except FileNotFoundError as error:
         message = f"Checkpoint {folder} has no {MANIFEST_NAME}; its writer did not finish."
         raise CheckpointInvalidError(message) from error
-    except msgspec.MsgspecError as error:
+    except OSError as error:
+        message = f"The {MANIFEST_NAME} of checkpoint {folder} cannot be read: {error.strerror}."
+        raise CheckpointInvalidError(message) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # msgspec lets the last two through
         message = f"The {MANIFEST_NAME} of checkpoint {folder} does not decode: {error}."
         raise CheckpointInvalidError(message) from error
 
@@ -123,13 +126,13 @@ def verify(folder: Path, expected_digest: str, *, base_model: str | None = None)
     if base_model is not None and manifest.base_model != base_model:
         message = f"Checkpoint {folder} builds on {manifest.base_model}, but the engine serves {base_model}."
         raise CheckpointInvalidError(message)
-    _check_names(folder, manifest)
-    for name, entry in manifest.files.items():
-        path = folder / name
-        if path.stat().st_size != entry.num_bytes or _sha256(path) != entry.sha256:
-            message = f"File {name!r} of checkpoint {folder} is not what its manifest lists; copy the folder again."
-            raise CheckpointInvalidError(message)
-    _check_tensors(folder, manifest)
+    try:
+        _check_names(folder, manifest)
+        _check_files(folder, manifest)
+        _check_tensors(folder, manifest)
+    except OSError as error:
+        message = f"Checkpoint {folder} cannot be read ({error.strerror}); was it deleted meanwhile?"
+        raise CheckpointInvalidError(message) from error
     return manifest
 
 
@@ -156,7 +159,7 @@ def identify_base(folder: Path) -> str:
     try:
         config = (folder / "config.json").read_bytes()
         model_type = msgspec.json.decode(config, type=_ModelConfig).model_type
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         message = f"{folder} is no Hugging Face model folder (config.json: {error}); set engine.model_path to one."
         raise SettingsError(message) from error
     hasher = hashlib.sha256(config)
@@ -189,6 +192,14 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     if extra := sorted(present - manifest.files.keys()):
         message = f"Checkpoint {folder} holds file {extra[0]!r} that its manifest does not list; remove it."
         raise CheckpointInvalidError(message)
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if path.stat().st_size != entry.num_bytes or _sha256(path) != entry.sha256:
+            message = f"File {name!r} of checkpoint {folder} is not what its manifest lists; copy the folder again."
+            raise CheckpointInvalidError(message)
 
 
 def _check_tensors(folder: Path, manifest: Manifest) -> None:

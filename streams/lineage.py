@@ -79,7 +79,8 @@ def find(query: LogQuery, wanted: str) -> LineageNode:
     if any("\ud800" <= char <= "\udfff" for char in wanted):  # how Python reads arguments that are not UTF-8
         raise _unknown(wanted)
     checkpoint = "SELECT policy, version FROM checkpoints WHERE ? IN (event_id, policy || '@' || version)"
-    for policy, version in query.sql(checkpoint, [wanted]).rows:
+    rollback = checkpoint.replace("checkpoints WHERE", "promotions WHERE to_version IS NOT NULL AND")
+    for policy, version in query.sql(f"{checkpoint} UNION ALL {rollback}", [wanted, wanted]).rows:
         return checkpoint_lineage(query, policy, version)
     for (action_ids,) in query.sql("SELECT action_ids FROM batches WHERE event_id = ?", [wanted]).rows:
         return _batch_lineage(query, wanted, action_ids)
@@ -95,6 +96,8 @@ def checkpoint_lineage(query: LogQuery, policy: str, version: int) -> LineageNod
     """
     columns = "event_id, parent_version, objective, batch_ids, sample_ids, action_ids"
     found = query.sql(f"SELECT {columns} FROM checkpoints WHERE policy = ? AND version = ?", [policy, version])
+    if not found.rows and (rollback := _rollback_node(query, policy, version)) is not None:
+        return rollback
     if not found.rows:
         message = f"Policy {policy!r} has no checkpoint {version} in the log; `FROM checkpoints` lists those there are."
         raise UnknownIdError(message)
@@ -180,6 +183,16 @@ def _batch_lineage(query: LogQuery, batch_id: str, action_ids: list[str]) -> Lin
 def _batch_node(batch_id: str, children: tuple[LineageNode, ...]) -> LineageNode:
     num_samples = sum(child.kind == "sample" for child in children)
     return LineageNode(kind="batch", id=batch_id, label=f"{num_samples} samples", children=children)
+
+
+def _rollback_node(query: LogQuery, policy: str, version: int) -> LineageNode | None:
+    """A version that somebody went back to, with the lineage of its weights below; None: the version is none."""
+    asked = "SELECT event_id, to_version, reason FROM promotions WHERE policy = ? AND version = ?"
+    for event_id, to_version, reason in query.sql(f"{asked} AND to_version IS NOT NULL", [policy, version]).rows:
+        label = f"{policy}@{version}, rolled back to version {to_version}: {reason}"
+        below = checkpoint_lineage(query, policy, to_version) if to_version else _parent_node(policy, 0)
+        return LineageNode(kind="checkpoint", id=event_id, label=label, children=(below,))
+    return None
 
 
 def _parent_node(policy: str, version: int) -> LineageNode:

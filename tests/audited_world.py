@@ -12,7 +12,7 @@ from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, World, action,
 
 from schemas import events as e
 from serving.facts import session_ended
-from serving.reloader import base_loaded, policy_loaded
+from serving.reload_events import base_loaded, policy_loaded
 from serving.shelf import Offer
 from streams.codec import decode_batch, encode, encode_batch
 from streams.erasures import Erasures
@@ -36,6 +36,7 @@ from streams.topics import (
     TRAINED,
     Topic,
 )
+from tests.version_lines import line_at
 from trainer.batches import Admission, admit
 from trainer.checkpoint import Parentage, Saved
 from trainer.objectives.hybrid import Hybrid
@@ -135,13 +136,13 @@ class AuditedWorld(World):
             if (checkpoint := publication.checkpoint) is not None:
                 published = self.trainer.send(CHECKPOINTS, checkpoint)
                 self.trainer.send(CURRENT_POLICIES, checkpoint)
-                self._serve(Offer(checkpoint=checkpoint, recorded=published))
+                self._serve(Offer.of(published))
 
     def _publication(self, record: Recorded) -> Publication:
         batch, table = decode_batch(record.value)
         admission = Admission(
             objective=Hybrid(),
-            version=self.version,
+            line=line_at(self.version),
             max_staleness=1,
             vocab_size=0x110000,
             trained=self.trained,
@@ -171,6 +172,7 @@ class AuditedWorld(World):
 
     def _serve(self, offer: Offer) -> None:
         checkpoint = offer.checkpoint
+        assert checkpoint is not None
         promoted = e.PolicyPromoted(
             id=f"promoted-{checkpoint.version}",
             time_ms=self.now_ms,

@@ -164,8 +164,18 @@ EXAMPLES: tuple[Event, ...] = (
         **OF_POLICY,
     ),
     ActionTrained(id="y-2", action_id="a-2", sample_id="s-2", version=4, **OF_POLICY),
-    PolicyPromoted(id="pp-4", version=4, checkpoint_id="p-4", **OF_POLICY),
-    PolicyRefused(id="pr-4", version=4, checkpoint_id="p-4", reason="worse on the probes", **OF_POLICY),
+    PolicyPromoted(
+        id="pp-4", version=4, checkpoint_id="p-4", compared_with=3, metrics={"kl": 0.02, "entropy": 2.1}, **OF_POLICY
+    ),
+    PolicyRefused(
+        id="pr-4",
+        version=4,
+        checkpoint_id="p-4",
+        reason="worse on the probes",
+        compared_with=3,
+        metrics={"kl": 1.5, "entropy": 7.5},
+        **OF_POLICY,
+    ),
     PolicyRolledBack(id="pb-5", version=5, to_version=3, reason="asked for", **OF_POLICY),
     PolicyLoaded(
         id="pl-4",

@@ -19,8 +19,10 @@ from schemas.errors import RejectedError, TokenMismatchError
 from schemas.events import SkipReason, Source
 from schemas.origin import ENGINE, UNSCORED
 from streams.erasures import Erasures
+from streams.version_line import VersionLine
 from trainer.backends.base import Response
 from trainer.objectives.base import Objective, Signals
+from trainer.objectives.staleness import drops_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Admission:
     """What decides whether a turn trains."""
 
     objective: Objective
-    version: int  # the trainer's newest
+    line: VersionLine  # of the trainer's policy
     max_staleness: int
     vocab_size: int
     trained: Set[str]  # action ids
@@ -187,8 +189,8 @@ def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tup
     if len(turn.response.response_ids_T) == 0:
         return "empty_response", "The response has no tokens."
     _check_tokens(turn, admission.vocab_size)
-    staleness = 0 if turn.is_unscored else admission.version - turn.oldest_version
-    if turn.newest_version > admission.version:
+    staleness = 0 if turn.is_unscored else admission.line.behind(turn.oldest_version)
+    if turn.newest_version > admission.line.newest:
         message = (
             f"Action {turn.action_id} was taken by version {turn.newest_version}, which has not been published yet."
         )
@@ -197,6 +199,8 @@ def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tup
         limit = admission.max_staleness
         detail = f"Version {turn.oldest_version} acted, {staleness} behind; trainer.max_staleness is {limit}."
         return "too_stale", detail
+    if drops_all(admission.objective, admission.line.behind(turn.newest_version), is_off_policy=turn.is_off_policy):
+        return "too_stale", f"Objective {admission.objective.name} drops tokens as old as all of its are."
     if turn.response.temperature <= 0:
         return "sampler_not_invertible", "Greedy decoding: a temperature of 0 leaves no distribution to learn from."
     if not admission.objective.passes(turn.signals):

@@ -11,6 +11,7 @@ optimizer and random generator (one level down: engines load every weight file b
 
 import os
 import shutil
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ from streams.checkpoints import (
     verify,
     write_manifest,
 )
+from streams.failpoints import failpoint
 from trainer.backends.base import ADAPTER_WEIGHTS, Backend, Tensors
 
 STATE = Path("trainer") / "state.safetensors"
@@ -78,6 +80,7 @@ class CheckpointStore:
         save_file(dict(backend.state()), folder / STATE)
         manifest = _manifest(folder, self._policy, parentage)
         write_manifest(folder, manifest)
+        failpoint("checkpoint.before-fsync")
         _fsync_tree(folder)
         return self._adopt(folder, manifest_digest(manifest))
 
@@ -103,13 +106,15 @@ class CheckpointStore:
         tensors: Tensors = load_file(path)
         return tensors
 
-    def clean(self, next_version: int) -> None:
+    def clean(self, never_published: Set[int]) -> None:
         """Removes what a crash can leave: unfinished folders, and a whole one of the version that was next.
+
+        Args:    never_published: the next version, and those that a rollback has made, which have no folder.
 
         No other: a folder that this log does not know may belong to a log that was lost, and be all that is left.
         """
         for folder in self._root.iterdir() if self._root.is_dir() else ():
-            if folder.name.startswith(_UNFINISHED) or _version_of(folder) == next_version:
+            if folder.name.startswith(_UNFINISHED) or _version_of(folder) in never_published:
                 shutil.rmtree(folder)
 
     def remove(self, published: CheckpointPublished) -> None:
@@ -125,7 +130,9 @@ class CheckpointStore:
         if final.exists():
             shutil.rmtree(folder)  # the same step was saved before, whole: that is what its name says
         else:
+            failpoint("checkpoint.before-rename")
             folder.rename(final)
+            failpoint("checkpoint.renamed")
             _fsync(self._root)
         return Saved(url=final.as_uri(), manifest_digest=digest)
 

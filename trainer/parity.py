@@ -21,12 +21,12 @@ NUM_HELD_ADAPTERS = 4  # 20 MB each at rank 16 on 135M parameters; turns are sel
 
 
 class Parity:
-    """Compares turns of one policy. `load` reads the adapter of a committed version, >= 1."""
+    """Compares turns of one policy. `load` reads the adapter of a committed version, >= 1; None: the base."""
 
-    def __init__(self, backend: Backend, load: Callable[[int], Tensors]) -> None:
+    def __init__(self, backend: Backend, load: Callable[[int], Tensors | None]) -> None:
         self._backend = backend
         self._load = load
-        self._held: OrderedDict[int, Tensors] = OrderedDict()
+        self._held: OrderedDict[int, Tensors | None] = OrderedDict()
 
     def rescore(self, turn: Turn) -> Tensor | None:
         """[T] of the response's tokens under the version that acted; None where that cannot be known any more."""
@@ -39,7 +39,7 @@ class Parity:
         except CheckpointInvalidError:
             return None
 
-    def _adapter(self, version: int) -> Tensors:
+    def _adapter(self, version: int) -> Tensors | None:
         if version not in self._held:
             self._held[version] = self._load(version)
             if len(self._held) > NUM_HELD_ADAPTERS:

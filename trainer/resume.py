@@ -1,43 +1,58 @@
-"""`read_committed`: what a trainer has really done, read from the log before it does more.
+"""`read_committed`: what a trainer has really done, and what became of it, read from the log before it does more.
 
-Consumes `checkpoints`, `current-policies` and `trained` (committed records only); produces `Committed`. Nothing on the
-trainer's own disk is asked: a folder without its event is a step that never happened.
+Consumes `checkpoints`, `current-policies`, `promotions` and `trained` (committed records only); produces `Committed`.
+Nothing on the trainer's own disk is asked: a folder without its event is a step that never happened.
 """
 
 from dataclasses import dataclass, field
 
-from schemas.events import ActionTrained, CheckpointPublished, PolicyLoaded
+from schemas.events import ActionTrained, CheckpointPublished, Event, PolicyLoaded
 from streams import topics
 from streams.config import KafkaConfig
 from streams.consumer import read_all
+from streams.version_line import VersionLine
+
+
+def writer_of(policy: str) -> str:
+    """The transactional id under which versions of a policy are made: only its newest holder can make one."""
+    return f"trainer-{policy}"
 
 
 @dataclass(slots=True, kw_only=True)
 class Committed:
-    """One policy's history as far as its trainer needs it. Grows in place: `trained` holds every action there was."""
+    """One policy's history as far as its trainer needs it. Grows in place: `trained` holds every action there was.
 
-    checkpoints: dict[int, CheckpointPublished] = field(default_factory=dict)  # by version, those still in the log
+    Also those that moved a version which was refused, or left behind: they do not train again.
+    """
+
+    line: VersionLine = field(default_factory=VersionLine)
     trained: set[str] = field(default_factory=set)  # action ids that have moved this policy's weights
 
     @property
-    def newest(self) -> CheckpointPublished | None:
-        """The version to continue from; None: the base model."""
-        return self.checkpoints[max(self.checkpoints)] if self.checkpoints else None
+    def version(self) -> int:
+        """The version to continue from; 0 is the base model."""
+        return self.line.head
 
     @property
-    def version(self) -> int:
-        """Number of the newest version; 0 is the base model."""
-        return max(self.checkpoints, default=0)
+    def weights(self) -> CheckpointPublished | None:
+        """The checkpoint of that version; None: the base model."""
+        return self.line.weights(self.version)
+
+    @property
+    def next_version(self) -> int:
+        """The number of the version to come, which no other has had."""
+        return self.line.newest + 1
 
     @property
     def past_rewards(self) -> tuple[float, ...]:
-        """Mean reward of each batch so far that had rewards, oldest first."""
-        newest_last = (self.checkpoints[version].metrics for version in sorted(self.checkpoints))
-        return tuple(metrics["reward_mean"] for metrics in newest_last if "reward_mean" in metrics)
+        """Mean reward of each batch that had rewards and led to the version to continue from, oldest first."""
+        newest_first = [self.line.checkpoints.get(version) for version in self.line.ancestry(self.version)]
+        metrics = [one.metrics for one in reversed(newest_first) if one is not None]
+        return tuple(each["reward_mean"] for each in metrics if "reward_mean" in each)
 
     def add(self, checkpoint: CheckpointPublished) -> None:
         """One more commit."""
-        self.checkpoints[checkpoint.version] = checkpoint
+        self.line.note(checkpoint)
         self.trained.update(checkpoint.action_ids)
 
 
@@ -48,13 +63,19 @@ def read_committed(kafka: KafkaConfig, policy: str) -> Committed:
     would become visible, or not, only afterwards.
     """
     committed = Committed()
-    for recorded in read_all(kafka, (topics.CHECKPOINTS, topics.CURRENT_POLICIES, topics.TRAINED)):
+    for recorded in read_all(kafka, (topics.CHECKPOINTS, topics.CURRENT_POLICIES, topics.PROMOTIONS, topics.TRAINED)):
         match recorded.event:
-            case CheckpointPublished() as event if event.policy == policy:
-                committed.checkpoints[event.version] = event
             case ActionTrained() as event if event.policy == policy:
                 committed.trained.add(event.action_id)
+            case Event() as event if event.policy == policy:
+                committed.line.note(event)
     return committed
+
+
+def read_decisions(kafka: KafkaConfig, policy: str) -> list[Event]:
+    """What `promotions` says of one policy up to now."""
+    events = (recorded.event for recorded in read_all(kafka, (topics.PROMOTIONS,)))
+    return [event for event in events if event is not None and event.policy == policy]
 
 
 def served_version(kafka: KafkaConfig, policy: str) -> int | None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from schemas.errors import RejectedError
+from streams.version_line import VersionLine
 from trainer.backends.base import Backend, Response
 from trainer.batches import Rejected, Turn
 from trainer.objectives.base import Objective, Pass, TurnTensors
@@ -42,20 +43,20 @@ def train_step(
     parity: Parity,
     turns: Sequence[Turn],
     *,
-    version: int,
+    line: VersionLine,
     past_rewards: Sequence[float],
     before_pass: Callable[[], None],
 ) -> StepReport:
     """Trains on a batch's turns once.
 
-    Args:    version: the trainer's, before the step; past_rewards: mean reward of each earlier batch, oldest first;
-             before_pass: called before each forward or backward pass, may raise to abandon the step (no weight has
-             moved before its end).
+    Args:    line: of the policy, its head being the trainer's version before the step; past_rewards: mean reward of
+             each earlier batch, oldest first; before_pass: called before each forward or backward pass, may raise to
+             abandon the step (no weight has moved before its end).
     Raises:  RejectedError: the batch's gradient is not finite; no weight has moved.
     """
     advantages = objective.advantages([turn.signals for turn in turns], past_rewards)
     credited = [_Credited(place, *pair) for place, pair in enumerate(zip(turns, advantages, strict=True))]
-    step = _Step(backend, objective, parity, version, before_pass)
+    step = _Step(backend, objective, parity, line, before_pass)
     for group in backend.groups([turn.response for turn in turns], frozen=False):
         step.train([credited[number] for number in group])
     trained, rejected = step.trained(), step.rejected()
@@ -76,14 +77,15 @@ class _Step:
     """The turns of one step so far, and what was measured on them."""
 
     def __init__(
-        self, backend: Backend, objective: Objective, parity: Parity, version: int, before_pass: Callable[[], None]
+        self, backend: Backend, objective: Objective, parity: Parity, line: VersionLine, before_pass: Callable[[], None]
     ) -> None:
         self._trained: dict[int, Turn] = {}  # by place
         self._rejected: dict[int, Rejected] = {}
         self._backend = backend
         self._objective = objective
         self._parity = parity
-        self._version = version
+        self._line = line
+        self._version = line.head
         self._before_pass = before_pass
         self._num_rescored = 0
         self._differences: list[Tensor] = []  # [T] each: |engine - trainer|
@@ -120,7 +122,7 @@ class _Step:
     def metrics(self) -> dict[str, float]:
         """Means over the turns that have a number for it; what nothing was measured of is left out, never 0."""
         turns = self.trained()
-        staleness = [float(self._version - turn.oldest_version) for turn in turns if not turn.is_unscored]
+        staleness = [float(self._line.behind(turn.oldest_version)) for turn in turns if not turn.is_unscored]
         rewards = [turn.reward for turn in turns if turn.reward is not None]
         num_tokens = sum(len(turn.response.response_ids_T) for turn in turns)
         metrics = {name: _mean(values) for name, values in self._by_turn.items()}
@@ -154,12 +156,17 @@ class _Step:
                     reference_logprobs_TV=next(frozen) if "reference" in asked else None,
                     response_ids_T=turn.response.response_ids_T.long(),
                     engine_logprobs_T=turn.engine_logprobs_T,
-                    staleness_T=self._version - turn.versions_T,
+                    staleness_T=self._staleness(turn.versions_T),
                     mask_T=torch.ones(len(turn.engine_logprobs_T), dtype=torch.bool),
                     advantage=one.advantage,
                     is_off_policy=turn.is_off_policy,
                 ),
             )
+
+    def _staleness(self, versions_T: Tensor) -> Tensor:
+        versions = versions_T.tolist()
+        behind = {version: self._line.behind(version) for version in set(versions)}
+        return torch.tensor([behind[version] for version in versions], dtype=torch.int64)
 
     def _run(self, asked: Sequence[Response], *, frozen: bool) -> Iterator[Tensor]:
         passes = self._backend.base if frozen else self._backend.student

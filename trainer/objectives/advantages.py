@@ -23,7 +23,7 @@ MEMORY = 0.9  # share of its weight that a batch keeps per later batch in the ru
 class Baseline(BaseModel):
     """What a verdict is measured against."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # batch: the mean of the batch's rewards; running: the weighted mean of earlier batches' means; none: 0, the paper's
     baseline: Literal["batch", "running", "none"] = "batch"
@@ -51,7 +51,7 @@ class Baseline(BaseModel):
 class Unrewarded(BaseModel):
     """For methods that do not read rewards."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def advantages(self, turns: Sequence[Signals], past_rewards: Sequence[float]) -> list[float | None]:  # noqa: ARG002
         """None for each turn."""

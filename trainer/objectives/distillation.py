@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TopK(BaseModel):
     """How many tokens are distilled at each position."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     top_k: int = Field(default=20, ge=1)  # at most the vocabulary, checked when the model is known; the paper uses 4
 

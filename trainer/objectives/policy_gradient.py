@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Clip(BaseModel):
     """How far a ratio may go before a token stops training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     clip_low: float = Field(default=0.2, ge=0, lt=1)  # the ratio's lower bound is 1 - this
     clip_high: float = Field(default=0.28, ge=0)  # the ratio's upper bound is 1 + this

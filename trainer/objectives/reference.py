@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ReferenceKL(BaseModel):
     """How much it costs to leave the base model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kl_weight: float = Field(default=0.0, ge=0)  # of the KL to the frozen base; 0: not computed; one pass more per turn
 

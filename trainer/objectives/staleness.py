@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class StaleTokens(BaseModel):
     """For methods of which every term has a ratio."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     stale: Literal["ratio", "drop"] = "ratio"  # ratio: the clipped ratio weights them; drop: leave out the older ones
     stale_bound: int = Field(default=2, ge=0)  # versions; with "drop", older tokens and imported ones do not train
@@ -31,13 +31,23 @@ class StaleTokens(BaseModel):
 class WeighedStaleTokens(BaseModel):
     """For methods with terms that have no ratio of their own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # ratio: only a policy loss weights them, by its own; truncate: distillation, too, by min(ratio, cap); drop: leave
     # out the older ones
     stale: Literal["ratio", "truncate", "drop"] = "ratio"
     stale_bound: int = Field(default=2, ge=0)  # versions; with "drop", older tokens and imported ones do not train
     stale_cap: float = Field(default=2.0, gt=0)  # with "truncate", the largest weight of a token
+
+
+def drops_all(settings: object, freshest: int, *, is_off_policy: bool) -> bool:
+    """Whether nothing of a turn would train, which must be known before it is counted as trained.
+
+    Args:    settings: an objective; freshest: versions since its newest token was drawn.
+    """
+    if not isinstance(settings, StaleTokens | WeighedStaleTokens) or settings.stale != "drop":
+        return False
+    return is_off_policy or freshest > settings.stale_bound
 
 
 def kept(turn: TurnTensors, settings: StaleTokens | WeighedStaleTokens) -> Tensor:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class SignalWeights(BaseModel):
     """A weight of 0 counts as an absent signal: nothing is computed for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rl_weight: float = Field(default=1.0, ge=0)  # of the verdict
     opd_weight: float = Field(default=1.0, ge=0)  # of the hint

@@ -167,6 +167,7 @@ def _trainers_context(sample: Fact[e.SampleBuilt] | None, source: Fact[Any]) -> 
 def _loaded(event: e.PolicyLoaded, _: LogIndex) -> Iterator[Recipe]:
     of_base = ("base", event.policy, event.engine)
     yield Recipe("reload", ("loaded", event.checkpoint_id, event.engine) if event.checkpoint_id else of_base, None)
+    yield Recipe("reload", ("rolled back", event.policy, str(event.version), event.engine), None)
 
 
 def _rejection(event: e.EventRejected, log: LogIndex) -> Iterator[Recipe]:

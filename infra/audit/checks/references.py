@@ -54,7 +54,7 @@ def named_by(event: e.Event) -> Iterator[Reference]:
             yield from ((e.SampleBuilt, each) for each in event.sample_ids)
             if isinstance(event, e.CheckpointPublished):
                 yield from ((e.BatchSealed, each) for each in event.batch_ids)
-        case e.PolicyLoaded(checkpoint_id="", version=0):  # the base model, which no checkpoint holds
+        case e.PolicyLoaded(checkpoint_id=""):  # the base model, which no checkpoint holds
             pass
         case e.PolicyLoaded() | e.PolicyPromoted() | e.PolicyRefused():
             yield e.CheckpointPublished, event.checkpoint_id

@@ -1,6 +1,7 @@
 """`versions`: the versions of a policy grow one by one, each from a parent that exists, and only they act and serve.
 
-Version 0 is the base model, which no checkpoint holds. A rollback is a new version, too.
+Version 0 is the base model, which no checkpoint holds. A rollback is a new version, too, with the weights of an older
+one. What the gate refused never serves.
 """
 
 from collections import defaultdict
@@ -10,8 +11,16 @@ from infra.audit.check import Check, miss
 from infra.audit.facts import Fact
 from infra.audit.index import LogIndex
 from infra.audit.report import Tally
-from schemas.events import ActionTaken, CheckpointPublished, PolicyLoaded, PolicyRolledBack
+from schemas.events import (
+    ActionTaken,
+    CheckpointPublished,
+    PolicyLoaded,
+    PolicyPromoted,
+    PolicyRefused,
+    PolicyRolledBack,
+)
 from streams.topics import CHECKPOINTS, CURRENT_POLICIES
+from streams.version_line import VersionLine
 
 _BASE = 0
 
@@ -20,6 +29,7 @@ def run(log: LogIndex, tally: Tally) -> None:
     """The line of versions of each policy, then who names one."""
     versions: defaultdict[str, set[int]] = defaultdict(lambda: {_BASE})
     for rollback in log.of(PolicyRolledBack).values():
+        tally.num_checked += 1
         versions[rollback.event.policy].add(rollback.event.version)
     newest: dict[str, Fact[CheckpointPublished]] = {}
     published = sorted(log.of(CheckpointPublished, CHECKPOINTS).values(), key=lambda one: one.line[:3])
@@ -29,8 +39,13 @@ def run(log: LogIndex, tally: Tally) -> None:
         _check_next(checkpoint, newest.get(policy), versions[policy], tally)
         versions[policy].add(checkpoint.event.version)
         newest[policy] = checkpoint
+    for rollback in log.of(PolicyRolledBack).values():
+        to_version = rollback.event.to_version
+        if to_version not in versions[rollback.event.policy] or to_version >= rollback.event.version:
+            miss(rollback.line, f"It goes back to version {to_version}, which is none of those before it.", log, tally)
     _check_current(log, newest, tally)
     _check_named(log, versions, tally)
+    _check_loaded(log, tally)
 
 
 def _check_next(
@@ -67,13 +82,21 @@ def _check_named(log: LogIndex, versions: defaultdict[str, set[int]], tally: Tal
             if span.version not in versions[action.event.policy]:
                 what = f"Version {span.version} drew tokens of it, but was never published."
                 miss(action.line, what, log, tally)
+
+
+def _check_loaded(log: LogIndex, tally: Tally) -> None:
+    lines: defaultdict[str, VersionLine] = defaultdict(VersionLine)
+    for kind in (CheckpointPublished, PolicyPromoted, PolicyRefused, PolicyRolledBack):
+        for fact in log.of(kind).values():
+            lines[fact.event.policy].note(fact.event)
     for loaded in log.of(PolicyLoaded).values():
         tally.num_checked += 1
-        checkpoint = log.of(CheckpointPublished, CHECKPOINTS).get(loaded.event.checkpoint_id)
-        if checkpoint is not None and checkpoint.event.version != loaded.event.version:
-            tally.fail(
-                loaded.line, f"Its checkpoint is version {checkpoint.event.version}, not {loaded.event.version}."
-            )
+        event, line = loaded.event, lines[loaded.event.policy]
+        checkpoint = log.of(CheckpointPublished, CHECKPOINTS).get(event.checkpoint_id)
+        if checkpoint is not None and checkpoint.event.version != line.origin(event.version):
+            tally.fail(loaded.line, f"Its checkpoint is version {checkpoint.event.version}, not {event.version}.")
+        if event.version in line.refusals:
+            tally.fail(loaded.line, f"The gate had refused version {event.version}.")
 
 
 CHECK = Check(

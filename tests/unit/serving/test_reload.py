@@ -1,7 +1,7 @@
 """The reloader brings the newest usable versions into the engine, and never a bad one."""
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,13 @@ from schemas.errors import (
     MalformedEventError,
     SettingsError,
 )
-from schemas.events import Event, EventRejected, PolicyLoaded
+from schemas.events import PolicyLoaded
 from serving.adapter_fit import base_shapes, check_fit
-from serving.config import EngineConfig, ReloadConfig
+from serving.config import EngineConfig, GateConfig, ReloadConfig
 from serving.errors import EngineRefusedError
 from serving.reload import run_reloader
-from serving.reloader import Reloader, Served
-from serving.routing import Routes
 from serving.shelf import Offer, Shelf
-from streams.checkpoints import identify_base
 from streams.config import KafkaConfig
-from streams.topics import Topic
 from tests.unit.serving.checkpoints_made import (
     LAYERS,
     NUM_IN,
@@ -36,94 +32,7 @@ from tests.unit.serving.checkpoints_made import (
     recorded,
     write_adapter,
 )
-
-
-@dataclass
-class Engine:
-    """An engine with room for `room` adapters that lets its oldest go when it is full, as SGLang does."""
-
-    room: int = 4
-    loaded: dict[str, Path] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    boot: str = "boot-1"
-    error: Exception | None = None  # raised by the next load
-    refuses: set[str] = field(default_factory=set)  # names that no load takes
-    takes_although_it_refuses: bool = False
-
-    async def load_adapter(self, name: str, path: Path) -> None:
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        if name in self.refuses:
-            if self.takes_although_it_refuses:
-                self.loaded[name] = path
-            raise EngineRefusedError(400, f"{name} is not loadable")
-        assert name not in self.loaded, "SGLang refuses a name that is taken"
-        assert len(self.loaded) < self.room, "SGLang would choose by itself which one leaves"
-        self.loaded[name] = path
-        self.calls.append(f"+{name}")
-
-    async def unload_adapter(self, name: str) -> None:
-        del self.loaded[name]
-        self.calls.append(f"-{name}")
-
-    async def loaded_adapters(self) -> set[str]:
-        return set(self.loaded)
-
-    async def instance(self) -> str:
-        return self.boot
-
-    def restart(self) -> None:
-        self.loaded.clear()
-        self.boot += "'"
-
-
-@dataclass
-class MemoryLog:
-    """Keeps what is sent; `error` is raised by the next send instead, `late` beside it."""
-
-    events: list[Event] = field(default_factory=list)
-    error: Exception | None = None
-    late: Exception | None = None
-
-    async def send(self, topic: Topic, event: Event) -> None:
-        if self.late is not None:
-            error, self.late = self.late, None
-            self.events.append(event)
-            raise error
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        assert type(event) in topic.types
-        self.events.append(event)
-
-    @property
-    def loads(self) -> list[tuple[int, str]]:
-        return [(event.version, event.engine) for event in self.events if isinstance(event, PolicyLoaded)]
-
-    @property
-    def rejections(self) -> list[EventRejected]:
-        return [event for event in self.events if isinstance(event, EventRejected)]
-
-
-class World:
-    """A reloader on fakes, and a publisher of real folders."""
-
-    def __init__(self, root: Path, **config: float) -> None:
-        self.base = make_base(root / "base")
-        self.publisher = Publisher(root / "versions", self.base)
-        self.engine, self.log = Engine(), MemoryLog()
-        self.config = ReloadConfig(**{"keep_versions": 2, **config})  # type: ignore[arg-type]
-        self.start()
-
-    def start(self) -> None:
-        served = Served(base_model=identify_base(self.base), shapes=base_shapes(self.base), max_rank=RANK, max_loaded=4)
-        self.reloader = Reloader(self.config, "p", served, self.engine, self.log)
-
-    async def publish(self, *versions: int) -> None:
-        for version in versions:
-            self.reloader.note(self.publisher.publish(version))
-        await self.reloader.settle()
+from tests.unit.serving.reload_world import World, routed
 
 
 @pytest.fixture
@@ -308,15 +217,6 @@ async def test_an_engine_that_never_had_a_version_is_not_spoken_of(world: World)
     assert world.log.loads == []
 
 
-def routed(world: World) -> int:
-    """The version that a gateway which hears the reloads routes to."""
-    routes = Routes("p")
-    for event in world.log.events:
-        if isinstance(event, PolicyLoaded):
-            routes.apply(event)
-    return routes.versions["p"]
-
-
 @pytest.mark.parametrize("error", [EngineUnavailableError("away"), EngineRefusedError(500, "oops"), TimeoutError()])
 async def test_an_engine_in_trouble_is_asked_again_and_the_checkpoint_is_not_blamed(
     world: World, error: Exception
@@ -347,7 +247,7 @@ async def test_a_load_that_could_not_be_told_is_told_later_without_loading_again
 async def test_an_announcement_that_arrives_although_nobody_acknowledged_it_says_the_same_as_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.reloader.now_ms", iter([1_000, 40_000, 41_000, 80_000]).__next__)
+    monkeypatch.setattr("serving.reload_events.now_ms", iter([1_000, 40_000, 41_000, 80_000]).__next__)
     world.log.late = BrokerUnavailableError("Kafka did not acknowledge in time.")
     with pytest.raises(BrokerUnavailableError):
         await world.publish(1)
@@ -398,12 +298,30 @@ async def test_a_reloader_that_died_between_load_and_event_tells_it_when_it_is_b
 def test_the_first_record_of_a_version_counts(tmp_path: Path) -> None:
     shelf = Shelf("p", 2)
     record = Publisher(tmp_path, make_base(tmp_path / "base")).publish(1)
-    first = Offer(checkpoint=record.event, recorded=record)  # type: ignore[arg-type]
-    second = replace(first, checkpoint=replace(first.checkpoint, id="another"))
-    assert shelf.put(first)
-    assert not shelf.put(first)
-    assert not shelf.put(second)
-    assert shelf.wanted() == (first,)
+    assert record.event is not None
+    assert shelf.put(record)
+    assert not shelf.put(record)
+    assert not shelf.put(replace(record, event=replace(record.event, id="another"), offset=9))
+    assert shelf.wanted() == (Offer.of(record),)
+
+
+async def test_a_version_that_is_published_again_or_too_late_is_refused_with_its_reason(world: World) -> None:
+    await world.publish(2, 3)
+    for record in (world.publisher.publish(1), replace(world.publisher.publish(3), offset=9)):
+        world.reloader.note(record)
+    await world.reloader.settle()
+    assert set(world.engine.loaded) == {"p@2", "p@3"}
+    assert [one.reason for one in world.log.rejections] == [
+        f"Version {version} comes after newer ones, or again; versions only grow." for version in (1, 3)
+    ]
+
+
+async def test_a_log_that_is_read_twice_refuses_nothing(world: World) -> None:
+    records = [world.publisher.publish(version) for version in (1, 2)]
+    for record in (*records, *records):
+        world.reloader.note(record)
+    await world.reloader.settle()
+    assert world.log.rejections == []
 
 
 def test_an_adapter_for_this_base_fits(tmp_path: Path) -> None:
@@ -450,5 +368,10 @@ def test_a_layer_that_the_adapter_forgot_is_found(tmp_path: Path) -> None:
 async def test_more_kept_versions_than_places_is_a_setting_to_change(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"reload\.keep_versions below engine\.max_loaded_loras"):
         await run_reloader(
-            ReloadConfig(keep_versions=4), KafkaConfig(), EngineConfig(max_loaded_loras=4), "p", tmp_path / "beat"
+            ReloadConfig(keep_versions=4),
+            GateConfig(),
+            KafkaConfig(),
+            EngineConfig(max_loaded_loras=4),
+            policy="p",
+            heartbeat=tmp_path / "beat",
         )

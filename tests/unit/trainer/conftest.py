@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_llama import save_tiny_llama
 
+from infra.tiny_model import save_tiny_llama
 from trainer.backends.torch import TorchBackend
 from trainer.config import TrainerConfig
 

@@ -12,6 +12,7 @@ from streams.codec import decode_batch
 from streams.erasures import Erasure, Erasures
 from tests.unit.trainer.builders import recorded_batch, sample
 from tests.unit.trainer.conftest import VOCAB_SIZE
+from tests.version_lines import line_at
 from trainer.batches import Admission, Intake, admit, read_turns
 from trainer.objectives.hybrid import Hybrid
 
@@ -23,7 +24,7 @@ def table_of(*samples: SampleBuilt) -> pa.Table:
 def admitted(*samples: SampleBuilt, **changes: Any) -> Intake:
     rules: dict[str, Any] = {
         "objective": Hybrid(),
-        "version": 5,
+        "line": line_at(5),
         "max_staleness": 2,
         "vocab_size": VOCAB_SIZE,
         "trained": frozenset(),
@@ -60,6 +61,17 @@ def test_tokens_are_views_into_the_record_that_kafka_delivered() -> None:
         views = [turn.response.prompt_ids_P, turn.response.response_ids_T, turn.engine_logprobs_T]
         for view in [*views, *(hinted.prompt_ids_P for hinted in turn.teachers)]:
             assert start <= view.data_ptr() < start + len(value)
+
+
+def test_what_the_objective_would_drop_whole_is_skipped_and_not_counted_as_trained() -> None:
+    spans = (VersionSpan(version=3, start=0, end=1), VersionSpan(version=5, start=1, end=6))
+    rules = Hybrid(stale="drop", stale_bound=1)
+    intake = admitted(
+        sample("a", version=3), sample("b", token_versions=spans), sample("c", version=4), objective=rules
+    )
+    assert [turn.action_id for turn in intake.turns] == ["b", "c"]
+    assert [(one.turn.action_id, one.reason) for one in intake.skipped] == [("a", "too_stale")]
+    assert "drops tokens as old" in intake.skipped[0].detail
 
 
 def test_an_action_trains_once_in_a_batch_and_never_again() -> None:
@@ -121,7 +133,7 @@ def test_a_log_prob_that_is_no_number_is_rejected() -> None:
         pa.array([[-1.0, float("nan"), -1, -1, -1, -1]], table.schema.field(index).type),
     )
     rules = Admission(
-        objective=Hybrid(), version=5, max_staleness=0, vocab_size=VOCAB_SIZE, trained=frozenset(),
+        objective=Hybrid(), line=line_at(5), max_staleness=0, vocab_size=VOCAB_SIZE, trained=frozenset(),
         erasures=Erasures(), sealed_ms=0,
     )  # fmt: skip
     assert ["not finite" in str(rejected.error) for rejected in admit(broken, rules).rejected] == [True]

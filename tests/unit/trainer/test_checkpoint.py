@@ -91,7 +91,7 @@ def test_a_crash_leaves_only_what_the_next_start_removes(
     unfinished.mkdir()
     (unfinished / "adapter_model.safetensors").write_bytes(b"half")
     assert len(folders(tmp_path)) == 3
-    store.clean(next_version=2)
+    store.clean({2})
     assert folders(tmp_path) == {committed.manifest_digest}
     assert uncommitted.manifest_digest != committed.manifest_digest
 
@@ -103,12 +103,12 @@ def test_a_folder_that_the_log_cannot_explain_is_left_alone(
     late = store.save(backend, parentage(9))
     notes = local_folder(late.url).with_name("notes")
     notes.mkdir()
-    store.clean(next_version=1)
+    store.clean({1})
     assert folders(tmp_path) == {late.manifest_digest, "notes"}
 
 
 def test_cleaning_before_the_first_checkpoint_is_nothing_to_do(store: CheckpointStore, tmp_path: Path) -> None:
-    store.clean(next_version=1)
+    store.clean({1})
     assert not (tmp_path / "checkpoints").exists()
 
 

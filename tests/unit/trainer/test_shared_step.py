@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from streams.codec import decode_batch
+from streams.version_line import VersionLine
 from tests.unit.trainer.builders import recorded_batch, sample
 from trainer.backends.base import Response, Tensors
 from trainer.backends.torch import TorchBackend
@@ -91,7 +92,7 @@ def no_adapter(version: int) -> Tensors:
 
 def step(backend: TorchBackend, turns: Sequence[Turn], before_pass: Callable[[], None] = lambda: None) -> StepReport:
     parity = Parity(backend, no_adapter)
-    return train_step(backend, EveryPass(), parity, turns, version=0, past_rewards=(), before_pass=before_pass)
+    return train_step(backend, EveryPass(), parity, turns, line=VersionLine(), past_rewards=(), before_pass=before_pass)
 
 
 @pytest.fixture

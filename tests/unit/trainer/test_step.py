@@ -11,6 +11,7 @@ from schemas.events import VersionSpan
 from schemas.origin import UNSCORED
 from streams.codec import decode_batch
 from tests.unit.trainer.builders import recorded_batch, sample
+from tests.version_lines import line_at
 from trainer.backends.base import Tensors
 from trainer.backends.torch import TorchBackend
 from trainer.batches import Turn, read_turns
@@ -73,7 +74,7 @@ def step(
         objective or Likelihood(),
         Parity(backend, history or History({})),
         turns,
-        version=version,
+        line=line_at(version),
         past_rewards=past_rewards,
         before_pass=before_pass,
     )

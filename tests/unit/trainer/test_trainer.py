@@ -16,13 +16,16 @@ from streams.consumer import Recorded
 from streams.erasures import Erasures
 from streams.topics import RELOADS
 from streams.transactions import TransactionalProducer
+from streams.version_line import VersionLine
 from tests.unit.trainer.builders import TIME_MS, recorded_batch, sample
+from tests.version_lines import line_of, promoted, published, refused, rolled_back
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer, run_trainer
+from trainer.loop import run_trainer
 from trainer.publish import Publication
 from trainer.resume import Committed, served_version
+from trainer.trainer import Trainer
 
 Start = Callable[..., Trainer]
 
@@ -93,7 +96,7 @@ def test_a_restarted_trainer_goes_on_exactly_as_an_uninterrupted_one(start: Star
     straight = start()
     one = checkpoint_of(train(straight, first))
     two = checkpoint_of(train(straight, second))
-    resumed = start(Committed(checkpoints={1: one}, trained=set(one.action_ids)))
+    resumed = start(Committed(line=VersionLine(checkpoints={1: one}), trained=set(one.action_ids)))
     assert not local_folder(two.url).exists()  # a folder that was never published is removed
     again = checkpoint_of(train(resumed, second))
     assert again.manifest_digest == two.manifest_digest
@@ -223,7 +226,7 @@ def test_what_serves_is_the_newest_version_that_an_engine_has_taken(monkeypatch:
 
 def test_a_newest_version_that_is_damaged_or_of_another_model_stops_the_trainer(start: Start) -> None:
     one = checkpoint_of(train(start(), recorded_batch([sample()])))
-    history = Committed(checkpoints={1: one}, trained=set(one.action_ids))
+    history = Committed(line=VersionLine(checkpoints={1: one}), trained=set(one.action_ids))
     with pytest.raises(FatalError, match=r"cannot continue at version 1.*builds on tiny"):
         start(history, base_model="another")
     (local_folder(one.url) / "adapter_model.safetensors").unlink()
@@ -256,3 +259,80 @@ def test_an_imported_turn_trains_and_is_marked_with_who_scored_it(start: Start) 
     }
     assert checkpoint_of(publication).metrics["num_scored_turns"] == 1.0
     assert (publication.skipped, publication.rejected) == ((), ())
+
+
+def test_after_a_refusal_training_goes_on_from_the_last_good_version_and_spent_actions_stay_spent(start: Start) -> None:
+    trainer = start()
+    one = checkpoint_of(train(trainer, recorded_batch([sample("a")])))
+    two = checkpoint_of(train(trainer, recorded_batch([sample("b", version=1)], "batch-2")))
+    assert trainer.hear([promoted(1)]) is False
+    assert trainer.hear([promoted(1), refused(2)]) is True
+    line = line_of(one, two, promoted(1), refused(2))
+    again = start(Committed(line=line, trained={"a", "b"}))
+    publication = train(again, recorded_batch([sample("b", version=1), sample("c", version=1)], "batch-3"))
+    three = checkpoint_of(publication)
+    assert (three.version, three.parent_version, three.action_ids) == (3, 1, ("c",))
+    assert [skip.reason for skip in publication.skipped] == ["already_trained"]
+    assert three.metrics["staleness_max"] == 0.0
+
+
+def test_weights_and_optimizer_after_a_refusal_are_those_of_the_last_good_version(start: Start) -> None:
+    """What it trains next is what it would have trained had the refused version never been."""
+    first, third = recorded_batch([sample("a")]), recorded_batch([sample("c", version=1)], "batch-3")
+    straight = start()
+    one = checkpoint_of(train(straight, first))
+    straight_three = checkpoint_of(train(straight, third))
+    back = start(Committed(line=line_of(one, published(2), refused(2)), trained={"a", "b"}))
+    three = checkpoint_of(train(back, third))
+    assert adapter_of(three) == adapter_of(straight_three)
+
+
+def test_a_rollback_makes_training_continue_from_old_weights_as_a_new_version(start: Start) -> None:
+    trainer = start()
+    checkpoints = [
+        checkpoint_of(train(trainer, recorded_batch([sample(version=version)], f"batch-{version}")))
+        for version in range(3)
+    ]
+    assert trainer.hear([rolled_back(4, 1)]) is True
+    history = Committed(line=line_of(*checkpoints, rolled_back(4, 1)), trained=set())
+    five = checkpoint_of(train(start(history), recorded_batch([sample(version=4)], "batch-5")))
+    assert (five.version, five.parent_version) == (5, 4)
+    direct = Committed(line=line_of(checkpoints[0]), trained=set())
+    two = checkpoint_of(train(start(direct), recorded_batch([sample(version=1)], "batch-9")))
+    assert local_folder(two.url).is_dir()
+    base = start(Committed(line=line_of(*checkpoints, rolled_back(4, 0)), trained=set()))
+    assert checkpoint_of(train(base, recorded_batch([sample(version=4)], "batch-6"))).parent_version == 4
+
+
+def test_the_folder_of_a_step_that_was_overtaken_goes(start: Start) -> None:
+    trainer = start()
+    publication = trainer.train(recorded_batch([sample()]), lambda: None, erasures=Erasures())
+    folder = local_folder(checkpoint_of(publication).url)
+    trainer.abandon(publication)
+    assert not folder.exists()
+
+
+def test_a_folder_whose_number_a_rollback_took_is_removed_at_the_next_start(start: Start) -> None:
+    trainer = start()
+    one = checkpoint_of(train(trainer, recorded_batch([sample()])))
+    overtaken = checkpoint_of(trainer.train(recorded_batch([sample(version=1)]), lambda: None, erasures=Erasures()))
+    start(Committed(line=line_of(one, rolled_back(2, 0)), trained=set(one.action_ids)))
+    assert not local_folder(overtaken.url).exists()
+    assert local_folder(one.url).exists()
+
+
+def test_refused_versions_push_no_good_one_off_the_disk(start: Start) -> None:
+    """`keep_checkpoints` is 2 here."""
+    trainer = start()
+    one = checkpoint_of(train(trainer, recorded_batch([sample()], "batch-1")))
+    others = [
+        checkpoint_of(train(trainer, recorded_batch([sample(version=version)], f"batch-{version + 1}")))
+        for version in (1, 2, 3)
+    ]
+    trainer.hear([refused(version) for version in (2, 3, 4)])
+    trainer.prune(lambda: None)
+    assert [local_folder(one.url).exists() for one in (one, *others)] == [True, False, True, True]
+
+
+def adapter_of(checkpoint: CheckpointPublished) -> bytes:
+    return (local_folder(checkpoint.url) / "adapter_model.safetensors").read_bytes()

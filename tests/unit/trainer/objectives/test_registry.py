@@ -83,12 +83,14 @@ def test_a_bad_setting_of_a_method_is_named_as_it_stands_in_the_file(tmp_path: P
 
 
 @methods
-def test_no_weight_or_bound_may_be_negative(method: type[BaseModel]) -> None:
+def test_no_weight_or_bound_may_be_negative_or_infinite(method: type[BaseModel]) -> None:
     numbers = [name for name, field in method.model_fields.items() if field.annotation in (int, float)]
     assert numbers
     for name in numbers:
         with pytest.raises(ValidationError, match=name):
             method.model_validate({name: -0.5})
+        with pytest.raises(ValidationError, match=name):
+            method.model_validate({name: float("inf")})
 
 
 def test_a_top_k_beyond_the_vocabulary_is_refused_before_anything_runs() -> None:
