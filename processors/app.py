@@ -13,7 +13,6 @@ visible before its changelog has it (`_Table.put` waits for the broker first; a 
 import asyncio
 import functools
 import logging
-import ssl
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from processors.assess_stage import AssessStage
 from processors.config import ProcessorsConfig
 from processors.emit import Emitter
 from processors.lifetime import live
+from processors.login import mechanism_of, tls_of
 from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import HintExtractor, Judge, Renderer
@@ -35,6 +35,7 @@ from processors.recall import log_of
 from processors.turn_stage import READS, TurnStage
 from schemas.errors import BrokerUnavailableError, RetryableError, SettingsError
 from streams.config import KafkaConfig
+from streams.failpoints import failpoint
 from streams.producer import EventProducer
 from streams.recorded import Recorded, record_of
 from streams.topics import CONVERSATION_PARTITIONS, MAX_RECORD_BYTES, SAMPLES, TRANSITIONS, Topic
@@ -43,6 +44,11 @@ INSTANCE = "processors"
 MAX_SWEEP_S = 10.0
 COMMIT_S = 1.0
 MAX_ROW_BYTES = 2 * MAX_RECORD_BYTES  # a row of a table holds a record of the largest size and a little more
+# A topic whose stage is behind stops being fetched when its buffer is four fifths full, each of its partitions at its
+# next record. What is fetched by then must fit into the last fifth: one consumer reads all topics, and where it has to
+# wait for one buffer, a slow judge holds up the join. So a fetch brings few records: (1 - 4/5) * 512 >= 4 * 25.
+BUFFER_RECORDS = 512
+POLL_RECORDS = 25
 TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
 _LOGGER = logging.getLogger(__name__)
 
@@ -97,7 +103,7 @@ class _Worker:
         self._app = app
         self._producer = EventProducer(kafka, INSTANCE)
         emitter = Emitter(self._producer, INSTANCE)
-        open_turns = OpenTurns(_Table(app, "open-actions"), _Table(app, "open-turns"))
+        open_turns = OpenTurns(_Table(app, kafka, "open-actions"), _Table(app, kafka, "open-turns"))
         self._turns = TurnStage(config, models.renderer, open_turns, emitter)
         assess = AssessStage(config, models.judge, models.extractor, emitter, log_of(kafka))
         pack = PackStage(config, emitter, log_of(kafka))
@@ -141,7 +147,10 @@ class _Worker:
         for pump in self._pumps:
             offsets = pump.progress.committable()
             places = {TP(self._kafka.topic(topic), number): offset for (topic, number), offset in offsets.items()}
-            if places and await self._app.consumer._commit(places):  # noqa: SLF001 - Faust has no other way
+            if not places:
+                continue
+            failpoint("processors.before-commit")
+            if await self._app.consumer._commit(places):  # noqa: SLF001 - Faust has no other way
                 pump.progress.committed(offsets)
 
     async def _sweep(self) -> None:
@@ -203,13 +212,13 @@ class _App(faust.App):  # type: ignore[misc]
 class _Table:
     """A Faust table of raw bytes as an `open_turns.Table`."""
 
-    def __init__(self, app: Any, name: str) -> None:
+    def __init__(self, app: Any, kafka: KafkaConfig, name: str) -> None:
         self._table = app.Table(
             name,
             partitions=CONVERSATION_PARTITIONS,
             key_type=bytes,
             value_type=bytes,
-            extra_topic_configs=_CHANGELOG,
+            extra_topic_configs=_CHANGELOG | kafka.copying,
         )
 
     def get(self, key: str) -> bytes | None:
@@ -227,6 +236,7 @@ class _Table:
         except Exception as error:
             message = f"Kafka did not take a row of the processors' tables: {type(error).__name__}: {error}"
             raise BrokerUnavailableError(message) from error
+        failpoint("processors.table-written")
         if value is None:
             self._table.data.pop(raw, None)
         else:
@@ -253,7 +263,8 @@ def _app(kafka: KafkaConfig, home: Path) -> Any:
         consumer_max_fetch_size=MAX_ROW_BYTES,
         producer_max_request_size=MAX_ROW_BYTES,
         producer_compression_type="zstd",
-        stream_buffer_maxsize=256,
+        stream_buffer_maxsize=BUFFER_RECORDS,
+        broker_max_poll_records=POLL_RECORDS,
         stream_wait_empty=False,  # what a stage still holds is read again; waiting for it would never end
         stream_processing_timeout=86_400.0,  # only logs; a slow judge is no fault
         web_enabled=False,
@@ -265,26 +276,12 @@ def _app(kafka: KafkaConfig, home: Path) -> Any:
 
 def _credentials(client: dict[str, str]) -> Any:
     """Faust's form of librdkafka's security settings; None for a plain broker."""
-    protocol = client.get("security.protocol", "plaintext").lower()
-    context = _tls(client) if protocol in {"ssl", "sasl_ssl"} else None
-    if protocol == "ssl":
-        return faust.SSLCredentials(context)
-    if protocol.startswith("sasl_"):
+    context, mechanism = tls_of(client), mechanism_of(client)
+    if mechanism is not None:
         return faust.SASLCredentials(
             username=client.get("sasl.username"),
             password=client.get("sasl.password"),
-            mechanism=client.get("sasl.mechanism", client.get("sasl.mechanisms", "PLAIN")),
+            mechanism=mechanism,
             ssl_context=context,
         )
-    return None
-
-
-def _tls(client: dict[str, str]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
-        if certificate := client.get("ssl.certificate.location"):
-            context.load_cert_chain(certificate, client.get("ssl.key.location"), client.get("ssl.key.password"))
-    except OSError as error:  # ssl.SSLError is one
-        message = f"The files that ssl.*.location in [kafka.client] name cannot be used: {error}."
-        raise SettingsError(message) from error
-    return context
+    return None if context is None else faust.SSLCredentials(context)

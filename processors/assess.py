@@ -1,7 +1,8 @@
 """`judge_all` and `extract_all`: what models say of transitions, as events that are recorded before they are used.
 
 The only stage that asks models. Every asked transition gets a verdict and a hint, also where the judge abstained or
-there is no hint: then the event says why. A judge that fails abstains with its reason; a score is never made up.
+there is no hint: then the event says why. A judge that fails abstains with its reason, on what it fails on and on
+nothing else; a score is never made up.
 
 Consumes TransitionJoined, produces VerdictReached with HintExtracted, or TurnSkipped for what `ended`.
 """
@@ -80,9 +81,11 @@ async def _judgements(transitions: Sequence[TransitionJoined], judge: Judge) -> 
     try:
         judgements = await judge.judge(transitions)
     except Exception as error:
-        _LOGGER.warning("judge %s failed, abstaining on %d transitions: %s", judge.name, len(transitions), error)
+        if len(transitions) > 1:  # one of them may be at fault: the others are not to pay for it
+            return [judgement for each in transitions for judgement in await _judgements([each], judge)]
+        _LOGGER.warning("judge %s failed, abstaining: %s", judge.name, error)
         reason = f"judge {judge.name} failed: {type(error).__name__}: {error}"
-        return [Judgement(score=None, votes=(), abstention=reason)] * len(transitions)
+        return [Judgement(score=None, votes=(), abstention=reason)]
     if len(judgements) != len(transitions):
         reason = f"judge {judge.name} answered {len(judgements)} times on {len(transitions)} transitions"
         return [Judgement(score=None, votes=(), abstention=reason)] * len(transitions)

@@ -27,6 +27,7 @@ from schemas.events import (
 )
 from schemas.identity import DEFAULT_TENANT, derived_id
 from streams.codec import Encoded, encode, encode_batch
+from streams.failpoints import failpoint
 from streams.producer import EventProducer, Placed
 from streams.recorded import Recorded, header_text
 from streams.topics import (
@@ -118,7 +119,9 @@ class Emitter:
 
         Raises:  FatalError: Kafka will never take them (no such topic, not allowed).
         """
+        failpoint("processors.before-emit")
         await asyncio.gather(*[await self._send(*encoded(emission, self._instance)) for emission in emissions])
+        failpoint("processors.emitted")
 
     async def _send(self, topic: Topic, record: Encoded) -> "asyncio.Future[Placed]":
         while True:

@@ -1,19 +1,25 @@
 """`ChatEndpoint`: one question to a model behind an OpenAI-compatible URL, and its answer as text.
 
 Whatever keeps the answer away is a JudgeUnavailableError whose sentence says what; the caller records it as an
-abstention.
+abstention. An endpoint is believed in nothing: it has one deadline for the whole answer, however it drips, a bound on
+how much it may send, and exactly one form in which it may answer.
 """
 
 import asyncio
-import secrets
+import ssl
+from functools import cached_property
+from typing import Any
 
 import httpx
+import orjson
 
 from schemas.errors import JudgeUnavailableError
 
+MAX_ANSWER_BYTES = 1024 * 1024  # a hint is 2 KB of JSON; a model that thinks aloud before it sends perhaps 100
+
 
 class ChatEndpoint:
-    """A model to ask. `max_concurrent` bounds the open requests."""
+    """A model to ask. `max_concurrent` bounds the open requests, `timeout_s` each of them from its first byte."""
 
     def __init__(
         self,
@@ -28,7 +34,8 @@ class ChatEndpoint:
     ) -> None:
         self.model = model
         self._url = f"{url.rstrip('/')}/chat/completions"
-        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        # Not compressed: a megabyte on the wire would be a gigabyte in memory before anybody could count it.
+        self._headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {api_key}"} if api_key else {})
         self._temperature = temperature
         self._timeout_s = timeout_s
         self._limit = asyncio.Semaphore(max_concurrent)
@@ -46,27 +53,40 @@ class ChatEndpoint:
             "max_tokens": max_tokens,
         }
         try:
-            async with self._limit, httpx.AsyncClient(timeout=self._timeout_s, transport=self._transport) as client:
-                response = await client.post(self._url, json=body, headers=self._headers)
+            async with self._limit, asyncio.timeout(self._timeout_s):
+                answer = await self._answer(orjson.dumps(body))
+        except (TimeoutError, httpx.TimeoutException):
+            raise JudgeUnavailableError(f"{self._url} did not answer in {self._timeout_s:g} s.") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise JudgeUnavailableError(f"{self._url} cannot be reached: {error or type(error).__name__}.") from None
+        return self._content(answer)
+
+    async def _answer(self, body: bytes) -> bytes:
+        headers = {**self._headers, "content-type": "application/json"}
+        client = httpx.AsyncClient(timeout=None, transport=self._transport, verify=self._tls)
+        async with client, client.stream("POST", self._url, content=body, headers=headers) as response:
             if not response.is_success:
                 raise JudgeUnavailableError(f"{self._url} answered HTTP {response.status_code}.")
-            content = response.json()["choices"][0]["message"]["content"]
-        except httpx.TimeoutException:
-            raise JudgeUnavailableError(f"{self._url} did not answer in {self._timeout_s:g} s.") from None
-        except httpx.HTTPError as error:
-            raise JudgeUnavailableError(f"{self._url} cannot be reached: {error or type(error).__name__}.") from None
-        except (ValueError, KeyError, IndexError, TypeError):
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise JudgeUnavailableError(f"{self._url} compressed its answer, which it was asked not to.")
+            received = bytearray()
+            async for part in response.aiter_bytes():
+                received += part
+                if len(received) > MAX_ANSWER_BYTES:
+                    raise JudgeUnavailableError(f"{self._url} answered with more than {MAX_ANSWER_BYTES} bytes.")
+            return bytes(received)
+
+    def _content(self, answer: bytes) -> str:
+        try:
+            (choice,) = orjson.loads(answer)["choices"]
+            content: Any = choice["message"]["content"]
+        except (ValueError, KeyError, TypeError):  # orjson refuses what is nested without end, or is no Unicode
             raise JudgeUnavailableError(f"{self._url} answered something that is no chat completion.") from None
         if not isinstance(content, str):
             raise JudgeUnavailableError(f"{self._url} answered without text.")
         return content
 
-
-def fenced(parts: dict[str, str], max_chars: int) -> tuple[str, str]:
-    """Untrusted texts between fences that they cannot contain.
-
-    Returns: the fence's word, drawn anew for each call, and the texts, each cut to `max_chars` and fenced by its name.
-    """
-    word = secrets.token_hex(16)
-    blocks = [f"<{name} {word}>\n{text[:max_chars]}\n</{name} {word}>" for name, text in parts.items()]
-    return word, "\n".join(blocks)
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made once: reading all certificates again for each vote would hold up everything else in the process."""
+        return httpx.create_ssl_context()

@@ -7,11 +7,14 @@ classifier, tool results through patterns. Unsure is an abstention.
 import asyncio
 import threading
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from schemas.events import TransitionJoined
+from schemas.identity import digest_bytes, digest_text
 from schemas.judgement import Judgement
 from serving.config import JudgeConfig
 from serving.judges.classifier import SCORES, ReplyClassifier
@@ -21,6 +24,9 @@ from serving.judges.lexicon import Lexicon, load_lexicon
 from serving.judges.next_state import read_next_state, read_question
 from serving.judges.tool_result import read_tool_results
 from serving.judges.training import classifier_version, load_or_train
+
+_RULES: Final = ("next_state.py", "reaction.py", "tool_result.py")  # what verdicts follow from beside the classifier
+_MOST_CHARS: Final = 20_000  # of a question or an answer; the embedder reads their first hundred words
 
 
 class ReactionJudge:
@@ -72,8 +78,9 @@ def load_reaction_judge(config: JudgeConfig, cache: Path) -> ReactionJudge:
     """
     model = find_model(config.embedder_path)
     embedder = SentenceEmbedder(model)
-    version = classifier_version(model)
-    return ReactionJudge(version, embedder, load_or_train(cache, version, embedder), load_lexicon())
+    trained = classifier_version(model)
+    version = digest_text(trained, *(digest_bytes((files("serving.judges") / name).read_bytes()) for name in _RULES))
+    return ReactionJudge(version, embedder, load_or_train(cache, trained, embedder), load_lexicon())
 
 
 def read_exchange(transition: TransitionJoined) -> Exchange | None:
@@ -81,7 +88,8 @@ def read_exchange(transition: TransitionJoined) -> Exchange | None:
     reply = read_next_state(transition).reply
     if not reply:
         return None
-    return Exchange(question=read_question(transition), answer=transition.reply.content, reply=reply)
+    question, answer = read_question(transition), transition.reply.content
+    return Exchange(question=question[:_MOST_CHARS], answer=answer[:_MOST_CHARS], reply=reply)
 
 
 def _without_user(transition: TransitionJoined) -> Judgement:

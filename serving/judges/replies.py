@@ -44,6 +44,6 @@ def read_replies(path: Path | None = None) -> list[LabelledReply]:
     for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
         try:
             replies.append(msgspec.json.decode(line, type=LabelledReply))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise RejectedError(f"Line {number} of {source} is no labelled reply: {error}.") from None
     return replies

@@ -3,7 +3,9 @@
 A result exists because the action asked for it, so a successful one is evidence for the action and an error evidence
 against it. The strongest evidence decides: an exit code, then what the output states about itself (JSON fields, an
 exit status, a test summary, an HTTP status), then the look of an error. Nothing, or an error deep inside a long text
-that may only quote it, is an abstention. One vote per result; one failure among parallel results is a failure.
+that may only quote it, is an abstention; so are statuses that contradict each other, since anything may be quoted in an
+output, and nothing there tells which of them is the command's own. One vote per result; one failure among parallel
+results is a failure.
 """
 
 import re
@@ -16,8 +18,11 @@ from schemas.events import Score
 from schemas.judgement import Judgement
 
 _EDGE_LINES: Final = 8  # tools put their status first or last; what stands between is what they were asked for
+_EDGE_CHARS: Final = (
+    50_000  # of each end of a text: patterns cost microseconds per character, and outputs are megabytes
+)
 _EXIT_STATUS: Final = re.compile(
-    r"(?:\bexit(?:ed)?(?: with)?(?: code| status)?|\breturn ?code)[\"'>:= ]+(-?\d+)", re.IGNORECASE
+    r"(?:\bexit(?:ed)?(?: with)?(?: code| status)?|\breturn ?code)[\"'>:= ]+(-?[0-9]+)", re.IGNORECASE
 )
 _FAILED_TESTS: Final = re.compile(
     r"\b[1-9]\d* (?:tests? )?(?:failed|failing|failures?|errors?)\b|\b(?:failures|errors|failed)[=: ]+[1-9]"
@@ -29,9 +34,9 @@ _HTTP_STATUS: Final = re.compile(
     r"\b(?:HTTP(?:/\d(?:\.\d)?)?(?: status)?(?: code)?|status code)[ :=]+(\d{3})\b", re.IGNORECASE
 )
 _ERROR: Final = re.compile(
-    r"Traceback \(most recent call last\)"
-    r"|^\s*(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception)\b(?::|$)"
-    r"|^\s*(?:[\w./-]+: )*(?:fatal(?: error)?|(?i:error)|panic)(?:\[\w+\])?:|\bERR!"
+    r"Traceback \(most recent call last\)"  # below, no `^\s*`: it would read all blank lines again from each of them
+    r"|^[^\S\n]*(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception)\b(?::|$)"
+    r"|^[^\S\n]*(?:[\w./-]+: )*(?:fatal(?: error)?|(?i:error)|panic)(?:\[\w+\])?:|\bERR!"
     r"|\bcommand not found\b|\bNo such file or directory\b|\bPermission denied\b|\bSegmentation fault\b"
     r"|\bcannot (?:access|open|stat|find)\b|\bConnection refused\b|\b(?:timed out|ENOENT|EACCES)\b",
     re.MULTILINE,
@@ -96,16 +101,21 @@ def _read_value(value: object) -> Score | None:
 
 
 def _read_text(text: str) -> Score | None:
+    text = text if len(text) <= 2 * _EDGE_CHARS else f"{text[:_EDGE_CHARS]}\n{text[-_EDGE_CHARS:]}"
     lines = text.strip().splitlines()
     if not lines:
         return None
     edges = "\n".join(lines if len(lines) <= 2 * _EDGE_LINES else lines[:_EDGE_LINES] + lines[-_EDGE_LINES:])
     if codes := _EXIT_STATUS.findall(edges):
-        return 1 if int(codes[-1]) == 0 else -1
+        return _agreed([code.strip("-0") == "" for code in codes])
     if codes := _HTTP_STATUS.findall(edges):
-        return 1 if int(codes[-1]) < 400 else -1
+        return _agreed([int(code) < 400 for code in codes])
     if _FAILED_TESTS.search(edges) or _ERROR.search(edges):
         return -1
     if _PASSED_TESTS.search(edges):
         return 1
     return None if _ERROR.search(text) else 1
+
+
+def _agreed(successes: Sequence[bool]) -> Score | None:
+    return 1 if all(successes) else None if any(successes) else -1

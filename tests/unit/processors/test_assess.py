@@ -88,6 +88,19 @@ async def test_a_judge_that_fails_abstains_with_its_reason():
     assert "no route to judge" in verdict.abstention
 
 
+class DelicateJudge(EchoJudge):
+    async def judge(self, transitions):
+        if any(transition.next_messages[0].content.startswith(BAD) for transition in transitions):
+            raise ValueError("cannot read that")
+        return await super().judge(transitions)
+
+
+async def test_what_a_judge_fails_on_takes_no_other_transition_with_it():
+    verdicts, _ = await assessed([GOOD, BAD, GOOD], DelicateJudge(), EchoExtractor())
+    assert [verdict.score for verdict in verdicts] == [1, None, 1]
+    assert "cannot read that" in verdicts[1].abstention
+
+
 async def test_a_judge_that_answers_too_seldom_abstains_on_all():
     verdicts, _ = await assessed([GOOD, BAD], SilentJudge(), EchoExtractor())
     assert [verdict.score for verdict in verdicts] == [None, None]
