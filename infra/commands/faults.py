@@ -1,0 +1,36 @@
+"""`faults`: runs the fault suite, or parts of it, and prints its table."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from infra.faults.job import run_faults
+from infra.faults.parts import PARTS
+from infra.faults.table import table_of
+from infra.settings import Settings
+
+
+def list_parts() -> int:
+    """Prints the parts and what each tries."""
+    width = max(map(len, PARTS))
+    for name, what in PARTS.items():
+        click.echo(f"{name:<{width}}  {what}")
+    return 0
+
+
+def show_faults(
+    settings: Settings,
+    parts: Sequence[str],
+    report: Callable[[str], None],
+    *,
+    seed: int,
+    is_short: bool,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Tries what was not tried yet, and prints the table. Returns: 1 where anything was lost, doubled or wrong."""
+    results = run_faults(settings, parts or tuple(PARTS), seed=seed, is_short=is_short, out=out, report=report)
+    click.echo(msgspec.json.encode(results).decode() if as_json else table_of(results), nl=as_json)
+    return 0 if all(result.outcome.holds for result in results) else 1

@@ -1,0 +1,72 @@
+"""`accounted`: what a log shows when nobody talks any more and all that was due is done; `Account`: that as a row."""
+
+import asyncio
+from dataclasses import dataclass
+
+from infra.faults.ledger import Ledger
+from infra.faults.outcome import Outcome
+from infra.faults.reckoning import Reckoning, reckon, settled
+from schemas.events import ActionTaken
+from streams.config import KafkaConfig
+from streams.consumer import read_all
+from streams.topics import ACTIONS
+
+SETTLED_WITHIN_S = 600.0
+_TOLD = 3  # things that are lost which are named
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What was found of one ledger."""
+
+    ledger: Ledger
+    found: Reckoning
+    is_settled: bool
+    num_early: int  # actions that lie before the one that they answer
+
+    def outcome(self, *, tried: int, recovery_s: tuple[float, ...], wrong: list[str], note: str) -> Outcome:
+        """The row, with what the fault itself has found wrong, and has to say."""
+        talked = f"{len(self.ledger.acknowledged):,} replies, {self.found.num_trained:,} trained on."
+        return Outcome(
+            tried=tried,
+            lost=len(self.found.lost),
+            twice=len(self.found.twice),
+            failed_requests=self.ledger.num_failed,
+            recovery_s=recovery_s,
+            wrong=(*wrong, *self._wrong()),
+            note=f"{talked} {note}",
+        )
+
+    def _wrong(self) -> list[str]:
+        return [
+            *([] if self.ledger.acknowledged else ["Nobody got an answer."]),
+            *([] if self.is_settled else [f"What was due was not done within {SETTLED_WITHIN_S:g} s."]),
+            *([f"{self.num_early} actions lie before the one that they answer."] if self.num_early else []),
+            *self.found.wrong,
+            *(f"Lost: {one}." for one in self.found.lost[:_TOLD]),
+        ]
+
+
+async def accounted(kafka: KafkaConfig, ledger: Ledger) -> Account:
+    """Waits until what is due is done, then holds the ledger against the log, and the log against its promises."""
+    is_settled = await settled(kafka, ledger, SETTLED_WITHIN_S)
+    found = await asyncio.to_thread(reckon, kafka, ledger)
+    return Account(ledger, found, is_settled, await asyncio.to_thread(_num_early, kafka))
+
+
+def failures(ledger: Ledger) -> list[str]:
+    """What is wrong where every request should have been answered."""
+    errors = [one.error for one in ledger.requests if one.error is not None]
+    return [f"{len(errors)} requests failed, the first with: {errors[0]}"] if errors else []
+
+
+def _num_early(kafka: KafkaConfig) -> int:
+    """A conversation is in one partition: there, an answer lies behind what it answers, whatever went by the spool."""
+    seen: set[str] = set()
+    early = set()
+    for record in read_all(kafka, [ACTIONS]):
+        if isinstance(action := record.event, ActionTaken):
+            if action.parent_action_id is not None and {action.id, action.parent_action_id}.isdisjoint(seen):
+                early.add(action.parent_action_id)
+            seen.add(action.id)
+    return len(early & seen)

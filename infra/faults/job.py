@@ -1,0 +1,68 @@
+"""`run_faults`: tries the faults of some parts, one after the other, and keeps what came of each.
+
+    parts.py ──► Fault.run(Trial) ──► Outcome ──► results.jsonl ──► table.py
+                                                       └──► a fault that is in it already is not tried again
+
+Nothing here judges: a fault's own module counts what was lost, against a ledger that is kept outside the system.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.faults.outcome import Fault, Outcome, Report, Trial
+from infra.faults.parts import faults_of
+from infra.faults.results import Result, Results
+from infra.settings import Settings, private
+
+
+def run_faults(
+    settings: Settings, parts: Sequence[str], *, seed: int, is_short: bool, out: Path, report: Report
+) -> Sequence[Result]:
+    """All of some parts.
+
+    Args:    out: folder of the results; what lies there of the same seed and size is not tried again.
+    Returns: the results of these parts, tried now or earlier.
+    Raises:  SettingsError: there is no such part; FatalError: what the faults need cannot be started.
+    """
+    every = ((part, fault) for part in parts for fault in faults_of(part))
+    wanted = [(part, fault) for part, fault in every if fault.has_short or not is_short]
+    results = Results(out)
+    done = {_key(one) for one in results.read()}
+    for part, fault in wanted:
+        if (part, fault.name, seed, is_short) in done:
+            report(f"{fault.name}: tried already")
+            continue
+        folder = out / "work" / part / fault.name.replace(" ", "-").replace("/", "-")
+        trial = Trial(settings=private(settings), seed=seed, is_short=is_short, folder=folder, report=report)
+        results.add(_tried(part, fault, trial))
+    asked = {(part, fault.name, seed, is_short) for part, fault in wanted}
+    return [one for one in results.read() if _key(one) in asked]
+
+
+def _tried(part: str, fault: Fault, trial: Trial) -> Result:
+    shutil.rmtree(trial.folder, ignore_errors=True)
+    trial.folder.mkdir(parents=True)
+    trial.report(f"{fault.name} ...")
+    started_s = time.monotonic()
+    outcome = fault.run(trial)
+    seconds = time.monotonic() - started_s
+    trial.report(f"{fault.name}: {_said(outcome)} ({seconds:.0f} s)")
+    if outcome.holds:
+        shutil.rmtree(trial.folder)
+    return Result(
+        part=part, fault=fault.name, seed=trial.seed, is_short=trial.is_short, seconds=seconds, outcome=outcome
+    )
+
+
+def _said(outcome: Outcome) -> str:
+    if not outcome.tried:
+        return "could not be tried, which proves nothing"
+    return f"{outcome.tried} tried, {outcome.lost} lost, {outcome.twice} twice" + "".join(
+        f"; {sentence}" for sentence in outcome.wrong
+    )
+
+
+def _key(result: Result) -> tuple[str, str, int, bool]:
+    return result.part, result.fault, result.seed, result.is_short

@@ -1,0 +1,128 @@
+"""`reckon`: a ledger held against the log, and the log against its own promises.
+
+What must hold after any fault: every acknowledged reply is in the log; every reaction and thumb is; every turn became a
+sample or a skip; every sample of a sealed batch was trained or skipped; no action trained twice; versions have no gap;
+and `nextstate audit` finds nothing.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.audit import audit
+from infra.faults.ledger import Ledger
+from schemas.clock import now_ms
+from streams import topics
+from streams.config import KafkaConfig
+from streams.consumer import read_all
+from streams.recorded import Recorded
+
+_LOOK_S = 2.0
+_ASK_MORE = 3  # failures of the audit that are told by their sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reckoning:
+    """What was found. All empty, and nothing is wrong."""
+
+    lost: tuple[str, ...]  # what was acknowledged or due, and is not in the log
+    twice: tuple[str, ...]  # actions that trained more than once
+    wrong: tuple[str, ...]  # sentences
+    num_trained: int
+    num_versions: int
+
+
+async def settled(kafka: KafkaConfig, ledger: Ledger, timeout_s: float) -> bool:
+    """Whether everything that is due gets done before the deadline, with nobody talking any more."""
+    end_s = time.monotonic() + timeout_s
+    while _due(await asyncio.to_thread(_read, kafka), ledger):
+        if time.monotonic() > end_s:
+            return False
+        await asyncio.sleep(_LOOK_S)
+    return True
+
+
+def reckon(kafka: KafkaConfig, ledger: Ledger, archive: Path | None = None) -> Reckoning:
+    """Everything, when it has settled. Blocking.
+
+    Args:    archive: folder that must hold each record of the log once; None: not looked at.
+    """
+    records = _read(kafka)
+    lost = {f"action {one}" for one in (ledger.acknowledged - ledger.unrecorded) - _ids(records, topics.ACTIONS)}
+    reactions = ledger.reacted_to - _values(records, topics.NEXT_STATES, "action_id")
+    thumbs = ledger.rated - _values(records, topics.FEEDBACK, "action_id")
+    lost |= {f"the next state of {one}" for one in reactions} | {f"the thumb on {one}" for one in thumbs}
+    lost |= _due(records, ledger)
+    checkpoints = _events(records, topics.CHECKPOINTS)
+    trained = Counter(action_id for one in checkpoints for action_id in one.action_ids)
+    return Reckoning(
+        lost=tuple(sorted(lost)),
+        twice=tuple(sorted(action_id for action_id, times in trained.items() if times > 1)),
+        wrong=(*_audited(records), *_gaps(checkpoints), *(_unarchived(records, archive) if archive else ())),
+        num_trained=len(trained),
+        num_versions=len(checkpoints),
+    )
+
+
+def _due(records: Sequence[Recorded], ledger: Ledger) -> set[str]:
+    """What ought to have been done, and is not yet."""
+    actions = {one.id for one in _events(records, topics.ACTIONS)}
+    done = _values(records, topics.SAMPLES, "action_id") | _values(records, topics.SKIPS, "action_id")
+    due = {f"sample or skip of {one}" for one in ledger.acknowledged & actions - done}
+    sealed = {action_id for one in _events(records, topics.BATCHES) for action_id in one.action_ids}
+    packed = {f"the batch of {one}" for one in _values(records, topics.SAMPLES, "action_id") - sealed}
+    skipped = {one.action_id for one in _events(records, topics.SKIPS) if one.stage == "trainer"}
+    trained = _values(records, topics.TRAINED, "action_id")
+    return due | packed | {f"training on {one}" for one in sealed - trained - skipped}
+
+
+def _audited(records: Sequence[Recorded]) -> list[str]:
+    report = audit(records, now_ms=now_ms(), max_open_age_s=86_400.0)
+    failures = [finding for tally in report.tallies for finding in tally.failures]
+    told = [f"audit, {one.check}: {one.what}" for one in failures[:_ASK_MORE]]
+    more = len(failures) - len(told)
+    return [*told, f"audit: {more} more failures"] if more > 0 else told
+
+
+def _gaps(checkpoints: Sequence[Any]) -> list[str]:
+    versions = sorted(one.version for one in checkpoints)
+    return [] if versions == list(range(1, len(versions) + 1)) else [f"versions are {versions}"]
+
+
+def _unarchived(records: Sequence[Recorded], folder: Path) -> list[str]:
+    from streams.archive.files import read_tables, records_of
+    from streams.archive.manifest import read_manifest
+
+    files = read_manifest(folder).files
+    there = Counter(_place(one) for file in files for part in read_tables(folder, file) for one in records_of(part))
+    logged = {_place(one) for one in records}
+    doubled = sum(times > 1 for times in there.values())
+    missing = len(logged - there.keys())
+    return [
+        *([f"{missing} records of the log are not in the archive"] if missing else []),
+        *([f"{doubled} records are in the archive twice"] if doubled else []),
+    ]
+
+
+def _place(record: Recorded) -> tuple[str, int, int]:
+    return record.topic, record.partition, record.offset
+
+
+def _read(kafka: KafkaConfig) -> list[Recorded]:
+    return list(read_all(kafka, topics.TOPICS))
+
+
+def _events(records: Sequence[Recorded], topic: topics.Topic) -> list[Any]:
+    return [one.event for one in records if one.topic == topic.name and one.event is not None]
+
+
+def _ids(records: Sequence[Recorded], topic: topics.Topic) -> set[str]:
+    return {event.id for event in _events(records, topic)}
+
+
+def _values(records: Sequence[Recorded], topic: topics.Topic, field: str) -> set[str]:
+    return {getattr(event, field) for event in _events(records, topic)}

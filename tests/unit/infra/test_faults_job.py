@@ -1,0 +1,48 @@
+"""A suite of hours goes on where it was ended, and its short size leaves out what has none."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from infra.faults import parts
+from infra.faults.job import run_faults
+from infra.faults.outcome import Fault, Outcome, Trial
+from infra.settings import Settings
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+
+    def fault(name: str, **facts: Any) -> Fault:
+        def run(trial: Trial) -> Outcome:
+            names.append(name)
+            return Outcome(tried=1, lost=0, twice=0)
+
+        return Fault(name=name, run=run, **facts)
+
+    made = ModuleType("infra.faults.made")
+    made.FAULTS = (fault("quick"), fault("long", has_short=False))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "infra.faults.made", made)
+    monkeypatch.setattr(parts, "PARTS", {"made": "what a test made"})
+    return names
+
+
+def run(folder: Path, *, is_short: bool) -> list[str]:
+    results = run_faults(Settings(), ["made"], seed=1, is_short=is_short, out=folder, report=lambda _: None)
+    return [result.fault for result in results]
+
+
+def test_what_has_no_short_size_is_tried_at_full_size_only(tried: list[str], tmp_path: Path) -> None:
+    assert run(tmp_path, is_short=True) == tried == ["quick"]
+    assert run(tmp_path, is_short=False) == ["quick", "long"]
+    assert tried == ["quick", "quick", "long"]
+
+
+def test_what_was_tried_is_not_tried_again(tried: list[str], tmp_path: Path) -> None:
+    run(tmp_path, is_short=False)
+    assert run(tmp_path, is_short=False) == ["quick", "long"]
+    assert tried == ["quick", "long"]
