@@ -7,6 +7,7 @@ supervisor that another start would meet it again.
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -16,8 +17,10 @@ from pathlib import Path
 from infra.handover import take_over
 from infra.keeper import FATAL_EXIT
 from infra.prepare import runtime_home
+from infra.secrets import SECRETS
 from infra.settings import Settings, archive_folder
 from schemas.errors import FatalError, NextstateError
+from streams.masking import hide_in_logs, mask_text
 
 AGAIN_EXIT = 1
 
@@ -26,11 +29,13 @@ def main(name: str, settings_file: Path, heartbeat: Path) -> int:
     """Runs a component until SIGTERM; its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
+    hidden = [value for secret in SECRETS if (value := os.environ.get(secret.variable))]
+    hide_in_logs(hidden)
     heartbeat.parent.mkdir(parents=True, exist_ok=True)
     try:
         COMPONENTS[name](take_over(settings_file), heartbeat)
     except NextstateError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{mask_text(str(error), hidden)}\n")
         return FATAL_EXIT if isinstance(error, FatalError) else AGAIN_EXIT
     return 0
 
@@ -87,7 +92,11 @@ def _trainer(settings: Settings, heartbeat: Path) -> None:
 def _reloader(settings: Settings, heartbeat: Path) -> None:
     from serving.reload import run_reloader
 
-    asyncio.run(run_reloader(settings.reload, settings.kafka, settings.engine, settings.policy, heartbeat))
+    asyncio.run(
+        run_reloader(
+            settings.reload, settings.gate, settings.kafka, settings.engine, policy=settings.policy, heartbeat=heartbeat
+        )
+    )
 
 
 def _archiver(settings: Settings, heartbeat: Path) -> None:

@@ -3,14 +3,14 @@
 import sys
 from pathlib import Path
 
-from infra.health import heartbeat_is_fresh, http_answers, kafka_answers
+from infra.handover import secrets_of
+from infra.health import heartbeat_is_fresh, kafka_answers, sglang_draws
 from infra.home import Home
 from infra.kafka.broker import Broker
 from infra.keeper import Component
 from infra.process import with_tethered_children
 from infra.settings import Settings
 from serving.launch.command import command
-from streams.config import KafkaConfig
 
 ENGINE_SILENCE_S = 120.0  # on a busy CPU a long prompt can hold up its answers that long
 WORKERS = ("gateway", "processors", "trainer", "reloader")
@@ -23,11 +23,15 @@ ENVIRONMENT = {
 }
 
 
-def kafka_component(broker: Broker, home: Home, kafka: KafkaConfig) -> Component:
+def kafka_component(broker: Broker, home: Home, settings: Settings) -> Component:
     """The embedded broker, prepared to start."""
     broker.prepare()
     return Component(
-        name="kafka", command=tuple(broker.command()), log_file=home.logs / "kafka.log", check=kafka_answers(kafka)
+        name="kafka",
+        command=tuple(broker.command()),
+        log_file=home.logs / "kafka.log",
+        check=kafka_answers(settings.kafka),
+        environment=secrets_of("kafka", settings),
     )
 
 
@@ -40,8 +44,8 @@ def engine_component(settings: Settings, home: Home) -> Component:
         name="engine",
         command=tuple(arguments),
         log_file=home.logs / "engine.log",
-        check=http_answers(f"{config.url}/health"),
-        environment=with_tethered_children(ENVIRONMENT | environment),
+        check=sglang_draws(str(config.url)),
+        environment=with_tethered_children(ENVIRONMENT | secrets_of("engine", settings) | environment),
         start_deadline_s=config.boot_timeout_s,
         silence_deadline_s=ENGINE_SILENCE_S,
     )
@@ -50,10 +54,10 @@ def engine_component(settings: Settings, home: Home) -> Component:
 def workers(settings: Settings, home: Home) -> list[Component]:
     """The processes that are ours, on the settings that were handed over to them."""
     names = (*WORKERS, ARCHIVER) if settings.archive.enabled else WORKERS
-    return [worker(name, home) for name in names]
+    return [worker(name, home, settings) for name in names]
 
 
-def worker(name: str, home: Home) -> Component:
+def worker(name: str, home: Home, settings: Settings) -> Component:
     """One of them."""
     heartbeat = home.heartbeats / name
     return Component(
@@ -61,6 +65,6 @@ def worker(name: str, home: Home) -> Component:
         command=(sys.executable, "-m", "infra.component", name, str(home.settings_file), str(heartbeat)),
         log_file=home.logs / f"{name}.log",
         check=heartbeat_is_fresh(heartbeat),
-        environment=ENVIRONMENT,
+        environment=ENVIRONMENT | secrets_of(name, settings),
         heartbeat=heartbeat,
     )

@@ -19,7 +19,7 @@ from schemas.clock import now_ms
 from schemas.errors import SettingsError
 from schemas.events import RunConfigured
 from schemas.identity import new_id
-from serving.config import EngineConfig, GatewayConfig, HintsConfig, JudgeConfig, ReloadConfig
+from serving.config import EngineConfig, GateConfig, GatewayConfig, HintsConfig, JudgeConfig, ReloadConfig
 from streams.config import ArchiveConfig, KafkaConfig
 from trainer.config import TrainerConfig
 
@@ -53,9 +53,17 @@ class Settings(BaseModel):
     engine: EngineConfig = EngineConfig()
     judge: JudgeConfig = JudgeConfig()
     hints: HintsConfig = HintsConfig()
+    gate: GateConfig = GateConfig()
     reload: ReloadConfig = ReloadConfig()
     processors: ProcessorsConfig = ProcessorsConfig()
     trainer: TrainerConfig = TrainerConfig()
+
+    @model_validator(mode="after")
+    def _keep_admins_apart(self) -> Self:
+        """One key is not for two: who uses the policy would see what is for admins."""
+        if self.gateway.admin_key in self.gateway.api_keys:
+            raise SettingsError("NEXTSTATE_ADMIN_KEY is one of NEXTSTATE_API_KEYS, too: take another key for admins.")
+        return self
 
     @model_validator(mode="after")
     def _keep_what_serves(self) -> Self:
@@ -67,6 +75,12 @@ class Settings(BaseModel):
                 f"loads that many from disk; set trainer.keep_checkpoints to at least {served}."
             )
         return self
+
+
+def private(settings: Settings) -> Settings:
+    """The settings of a stack that only this process talks to: on loopback, and without keys."""
+    alone = settings.gateway.model_copy(update={"host": GatewayConfig().host, "api_keys": {}, "admin_key": None})
+    return settings.model_copy(update={"gateway": alone})
 
 
 def archive_folder(settings: Settings) -> Path:

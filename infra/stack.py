@@ -21,8 +21,10 @@ from infra.run_file import RunFile, RunState
 from infra.settings import Settings, run_configured
 from infra.supervisor import Supervisor
 from schemas.clock import now_ms
+from serving.keys import refuse_open_engine, refuse_open_gateway
 from streams.admin import create_topics, verify_topics, wait_for_broker
 from streams.config import KafkaConfig
+from streams.masking import mask_text
 from streams.producer import EventProducer
 from streams.topics import RUNS
 
@@ -49,8 +51,10 @@ async def running_stack(settings: Settings, report: Report) -> AsyncIterator[Sta
     """Brings a stack up, and down again at the end of the `async with`, whatever ends it.
 
     Args:    settings: as loaded; addresses that they leave open are chosen here. report: takes one line per change.
-    Raises:  FatalError when a component cannot run, a port is taken, or a stack runs already in this home.
+    Raises:  FatalError when a component cannot run, a port is taken, a stack runs already in this home, or strangers
+             could use this one.
     """
+    refuse_open_doors(settings)
     home = Home(settings.home)
     run_file = RunFile(home)
     with run_file.held():
@@ -60,7 +64,7 @@ async def running_stack(settings: Settings, report: Report) -> AsyncIterator[Sta
         supervisor = Supervisor(run_file, _run_state(resolved), report)
         try:
             if settings.kafka.bootstrap_servers is None:
-                await supervisor.start([kafka_component(_broker(resolved, prepared.jars), home, resolved.kafka)])
+                await supervisor.start([kafka_component(_broker(resolved, prepared.jars), home, resolved)])
             await _open_log(resolved)
             engine = [] if settings.engine.url else [engine_component(resolved, home)]
             await supervisor.start([*engine, *workers(resolved, home)])
@@ -70,10 +74,20 @@ async def running_stack(settings: Settings, report: Report) -> AsyncIterator[Sta
             await supervisor.stop()
 
 
+def refuse_open_doors(settings: Settings) -> None:
+    """Raises SettingsError where a listener of this stack, on other than loopback, asks for no key.
+
+    The embedded broker cannot be told to listen elsewhere.
+    """
+    refuse_open_gateway(settings.gateway.host, tuple(settings.gateway.api_keys))
+    if settings.engine.url is None:
+        refuse_open_engine(settings.engine.extra_args, settings.engine.api_key)
+
+
 def gateway_url(settings: Settings) -> str:
     """Where clients of this machine reach the gateway."""
-    host = HOST if settings.gateway.host in {"0.0.0.0", "::"} else settings.gateway.host
-    return f"http://{host}:{settings.gateway.port}"
+    host = HOST if settings.gateway.host in {"", "0.0.0.0", "::"} else settings.gateway.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.gateway.port}"
 
 
 def _with_addresses(settings: Settings) -> Settings:
@@ -101,7 +115,7 @@ def _run_state(settings: Settings) -> RunState:
         bootstrap_servers=str(settings.kafka.bootstrap_servers),
         topic_prefix=settings.kafka.topic_prefix,
         gateway_url=gateway_url(settings),
-        engine_url=str(settings.engine.url),
+        engine_url=mask_text(str(settings.engine.url)),
     )
 
 

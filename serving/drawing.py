@@ -127,14 +127,15 @@ async def _passing_reason(
 ) -> str | None:
     """Why asking again may help; None where it cannot.
 
-    An engine that restarted has forgotten its adapters until the reloader has loaded them again.
+    An engine that restarted has forgotten its adapters until the reloader has loaded them again. A refusal that names
+    the adapter is believed: one that was loaded right after it would no longer be missing when the engine is asked.
     """
     if isinstance(error, EngineUnavailableError):
         return str(error)
     if request.adapter is None:
         return None
     try:
-        missing = request.adapter not in await engine.loaded_adapters()
+        missing = request.adapter in error.message or request.adapter not in await engine.loaded_adapters()
     except EngineUnavailableError as away:
         return str(away)
     return f"The engine has not loaded the adapter {request.adapter!r} yet; try again." if missing else None

@@ -5,7 +5,8 @@ Dataflow:  POST to a protocol's endpoint (serving/protocols) ──► serving/c
            POST /v1/events ──► serving/intake.py ──► whatever producers elsewhere say
            POST /v1/traces, /v1/logs ──► serving/otlp/ ──► ActionTaken, NextStateObserved, of models served elsewhere
            GET  /v1/responses/{id}: an answer told again, from the open actions
-           GET  /v1/models, /health, /metrics: what is served, whether it can be, and how it goes
+           GET  /v1/models, /health: what is served, and whether it can be
+           GET  /metrics, and the reasons in /health: how it goes, for all tenants together, so for admins
 Consumes HTTP and the routes. Owns nothing but the wiring.
 """
 
@@ -23,7 +24,7 @@ from starlette.routing import Route
 
 from schemas.clock import Clock, now_ms
 from schemas.errors import NextstateError
-from serving.admission import route_for, tenant_of
+from serving.admission import admit_admin, is_admin, route_for, tenant_of
 from serving.api_errors import ApiError
 from serving.chat import Chat, Served
 from serving.config import GatewayConfig
@@ -65,7 +66,7 @@ def create_app(
         engine_patience_s=config.engine_retry_s,
     )
     chat = Chat(config, ports, routes, served)
-    intake = Intake(config, ports.recording, index)
+    intake = Intake(config, ports.recording, index, routes)
     otlp = OtlpReceiver(config, ports.recording, index, routes, metrics)
     feedback = Feedback(config, ports)
     endpoints = _endpoints(chat, feedback, intake, otlp, _Overview(config, ports, routes))
@@ -128,22 +129,27 @@ class _Overview:
             raise ApiError("A response that is told again cannot be streamed; leave 'stream' out.", param="stream")
         return JSONResponse(kept_response(request.path_params["response"], partial(self._ports.index.served, tenant)))
 
-    async def health(self, _: Request) -> Response:
-        """GET /health: ready while the engine answers and events can be kept, be it in the spool."""
-        engine, place = await self._ports.engine.health(), self._ports.recording.place
-        ready = engine and place != "nowhere"
-        body = {
-            "status": "ready" if ready else "unavailable",
-            "engine": engine,
-            "recording": place,
-            "trouble": self._ports.recording.trouble,
-            "spooled_bytes": self._ports.recording.spooled_bytes,
-            "versions": self._routes.versions,
-        }
+    async def health(self, request: Request) -> Response:
+        """GET /health: ready while the engine answers and events can be kept, be it in the spool, or need not be.
+
+        What stands in the way, and how it goes, is for admins.
+        """
+        engine = await self._ports.engine.health()
+        ready = engine and self._ports.recording.serves
+        body: dict[str, object] = {"status": "ready" if ready else "unavailable"}
+        if is_admin(request.headers, self._config):
+            body |= {
+                "engine": engine,
+                "recording": self._ports.recording.place,
+                "trouble": self._ports.recording.trouble,
+                "spooled_bytes": self._ports.recording.spooled_bytes,
+                "versions": self._routes.versions,
+            }
         return JSONResponse(body, status_code=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    async def metrics(self, _: Request) -> Response:
-        """GET /metrics."""
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics, for admins."""
+        admit_admin(request.headers, self._config)
         metrics = self._ports.metrics
         metrics.spooled_bytes.set(self._ports.recording.spooled_bytes)
         metrics.open_actions.set(len(self._ports.index))

@@ -25,6 +25,7 @@ from serving.chat import Served
 from serving.config import EngineConfig, GatewayConfig
 from serving.engine import SGLangEngine
 from serving.gateway import create_app
+from serving.keys import refuse_open_gateway
 from serving.lifetime import beat, run_until_stopped
 from serving.rendering import ChatRenderer
 from serving.routing import Routes, follow_reloads
@@ -59,9 +60,11 @@ async def run_gateway(
 
     Args:    engine_url, model_path: of the engine that runs, and of its base model; home: folder for the spool;
              heartbeat: touched every second while the process is alive.
-    Raises:  MissingRuntimeError: the address is taken; FatalError: topics, spool or model are not usable;
+    Raises:  SettingsError: others could use it, and there are no keys; MissingRuntimeError: the address is taken;
+             FatalError: topics, spool or model are not usable;
              RestartNeededError: this process's Kafka client can go no further.
     """
+    refuse_open_gateway(config.host, tuple(config.api_keys))
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(config.host, config.port))
         recorder = await stack.enter_async_context(_recorder(config, kafka, home))
@@ -99,7 +102,7 @@ class Memory:
             _LOGGER.warning("older conversations are not known yet: %s", error)
             restore(spooled, self.index, self.routes)
             return False
-        restore([*spooled, *logged], self.index, self.routes)
+        restore([*logged, *spooled], self.index, self.routes)  # of an id the first record counts
         return True
 
     async def restore_later(self) -> None:

@@ -25,6 +25,7 @@ from serving.config import GatewayConfig
 from serving.json_body import load_json
 from serving.protocols.openai import error_body
 from serving.recording import Recording
+from serving.routing import Routes
 from streams.cloudevents import read_cloudevent
 from streams.conversation import ConversationIndex
 from streams.open_actions import open_action
@@ -46,10 +47,11 @@ class Refusal:
 class Intake:
     """The endpoint."""
 
-    def __init__(self, config: GatewayConfig, recording: Recording, index: ConversationIndex) -> None:
+    def __init__(self, config: GatewayConfig, recording: Recording, index: ConversationIndex, routes: Routes) -> None:
         self._config = config
         self._recording = recording
         self._index = index
+        self._routes = routes
 
     async def events(self, request: Request) -> Response:
         """POST /v1/events. 200 where any event was taken, `rejected` names the others; 400 where none was."""
@@ -78,6 +80,7 @@ class Intake:
             try:
                 event = read_cloudevent(raw, tenant)
                 self._refuse_others_actions(event)
+                self._refuse_others_policies(event)
                 _refuse_unusable(event)
                 taken.append((place, raw, event))
             except RejectedError as error:
@@ -103,6 +106,16 @@ class Intake:
             if action is not None and action.about.tenant != event.tenant:
                 message = f"{event.type} {event.id} names the action {action_id}, which is none of this key's tenant."
                 raise RejectedError(message)
+
+    def _refuse_others_policies(self, event: Event) -> None:
+        """Raises RejectedError for an action that a policy would learn from which this gateway does not serve.
+
+        What comes after an action (its next state, what is said of it) counts for the policy that the action names.
+        """
+        if isinstance(event, ActionTaken) and event.policy not in self._routes.versions:
+            served = ", ".join(self._routes.versions)
+            message = f"{event.type} {event.id} is for the policy {event.policy!r}, but this gateway serves {served}."
+            raise RejectedError(message)
 
 
 def _refuse_unusable(event: Event) -> None:

@@ -68,6 +68,11 @@ class Recording:
         return "nowhere"
 
     @property
+    def serves(self) -> bool:
+        """Whether requests are served as it is: they are recorded, or the setting lets them be served without."""
+        return self.place != "nowhere" or not self._refuse
+
+    @property
     def spooled_bytes(self) -> int:
         """Bytes that wait on disk."""
         return self._recorder.spooled_bytes

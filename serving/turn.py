@@ -194,6 +194,7 @@ class Turn:
             prompt_ids=self.facts.prompt_ids,
             sampling=sampling_of(call, sibling),
             adapter=self.facts.route.adapter,
+            tenant=self.facts.tenant,
             json_schema=call.grammar.json_schema,
             regex=call.grammar.regex,
             logit_bias=call.logit_bias,

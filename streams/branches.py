@@ -6,11 +6,8 @@ any of it by accident, and everything that reads a log (views, lineage, a traine
 
 import re
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from schemas.errors import SettingsError
-from streams.client import as_ours, open_client
+from streams.asking import BrokerQuestions
 from streams.config import KafkaConfig
 from streams.topics import RUNS
 
@@ -33,10 +30,7 @@ def branches(config: KafkaConfig) -> list[str]:
 
     Raises:  BrokerUnavailableError; FatalError: the broker refuses.
     """
-    try:
-        names = open_client(AdminClient, config).list_topics(timeout=_ANSWER_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise as_ours(error, "Asking Kafka for its topics") from error
+    names = BrokerQuestions(config).topics(_ANSWER_TIMEOUT_S)
     topic = re.compile(f"{re.escape(_prefix(config))}({_NAME.pattern})\\.{RUNS.name}")
     return sorted(found.group(1) for name in names if (found := topic.fullmatch(name)))
 

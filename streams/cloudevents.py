@@ -90,6 +90,6 @@ def _refuse_other_json(event: Event) -> None:
 def _read_inner(event: ActionTaken, field: str, kind: Any) -> None:
     try:
         msgspec.json.decode(getattr(event, field), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # the latter of thousands of brackets
         message = f"{event.type} {event.id} has {field} that are not the JSON of its schema: {error}."
         raise MalformedEventError(message) from error

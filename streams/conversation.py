@@ -229,12 +229,15 @@ class ConversationIndex:
     ) -> int:
         """Rebuild from recorded events, in any order and with duplicates; returns how many actions are open.
 
+        Of records with one id the first counts, as everywhere: a later one may be somebody else's.
         What was opened since stays open, as the newest. An `ended` next state leaves its action open: a person may
         answer after the timeout. An action that cannot be opened is passed over, with a warning: whatever is in the
         log, the others are needed.
         """
         since, self._open = self._open, self._empty()
-        unique = {action.id: action for action in actions}
+        unique: dict[str, ActionTaken] = {}
+        for recorded in actions:
+            unique.setdefault(recorded.id, recorded)
         unusable: list[RejectedError] = []
         now_ms = self._now_ms()
         for recorded in sorted(unique.values(), key=lambda action: (action.time_ms, action.id)):
@@ -260,7 +263,7 @@ class ConversationIndex:
         return len(self._open)
 
     def _open_since(self, action: ActionTaken, heard_ms: int) -> bool:
-        base = None if action.base_action_id is None else self._open.get(action.base_action_id)
+        base = None if action.base_action_id is None else self.served(action.tenant, action.base_action_id)
         if base is None and action.base_action_id is not None:
             return False
         self._open.add(open_action(action, base, heard_ms))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-WHOSE = {"policy": "tutor", "conversation_id": "lesson-7", "subject": "ada"}
+WHOSE = {"policy": "assistant", "conversation_id": "lesson-7", "subject": "ada"}
 ACTION: dict[str, Any] = {
     **WHOSE,
     "turn": 0,

@@ -9,6 +9,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from infra.home import Home
 from infra.run_file import RunFile
+from infra.secrets import client_key
 from infra.settings import Settings
 from infra.stack import gateway_url
 from schemas.errors import EngineUnavailableError
@@ -20,7 +21,7 @@ def talk(settings: Settings) -> int:
     """Reads a message a line and streams each answer, until the input ends."""
     state = RunFile(Home(settings.home)).read()
     url = state.gateway_url if state else gateway_url(settings)
-    key = next(iter(settings.gateway.api_keys), NO_KEY)
+    key = client_key() or NO_KEY
     messages: list[ChatCompletionMessageParam] = []
     with openai.OpenAI(base_url=f"{url}/v1", api_key=key) as client:
         while (text := _read()) is not None:

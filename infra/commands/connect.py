@@ -8,6 +8,7 @@ from infra.connect.lines import Address, connecting
 from infra.handover import last_settings
 from infra.home import Home
 from infra.run_file import RunFile
+from infra.secrets import client_key
 from infra.settings import Settings
 from infra.stack import gateway_url
 
@@ -50,7 +51,7 @@ def _address(settings: Settings) -> Address:
     engine = last_settings(settings).engine if state else settings.engine
     return Address(
         url=state.gateway_url if state else gateway_url(settings),
-        key=next(iter(settings.gateway.api_keys), ANY_KEY),
+        key=client_key() or ANY_KEY,
         model=state.policy if state else settings.policy,
         context_tokens=engine.context_length,
     )

@@ -54,7 +54,7 @@ def read_exchanges(file: Path) -> list[tuple[int, Exchange]]:
 def _exchange(line: str, file: Path, number: int) -> Exchange:
     try:
         return msgspec.json.decode(line, type=Exchange)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise RejectedError(
             f'{file}, line {number}: write an object with the texts "question", "answer" and "reply" ({error}).'
         ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from serving.config import EngineConfig
+from serving.launch.server import keys_for
 
 HOST = "127.0.0.1"
 CPU_TOTAL_TOKENS = 16_384  # 16 requests of 1,000 tokens; 46 KB each with SmolLM2-135M in float32
@@ -36,8 +37,6 @@ def command(
         "context-length": config.context_length,
         "max-total-tokens": config.max_total_tokens,
         "max-running-requests": config.max_running_requests,
-        "api-key": config.api_key,
-        "admin-api-key": config.admin_api_key,
         "max-lora-rank": config.max_lora_rank,
         "max-loras-per-batch": config.max_loras_per_batch,
         "max-loaded-loras": config.max_loaded_loras,
@@ -45,14 +44,14 @@ def command(
     }
     flags = ["--enable-lora", "--incremental-streaming-output", "--sleep-on-idle"]
     flags += ["--constrained-json-disable-any-whitespace"]  # small models fill a reply with line breaks otherwise
-    environment = {"HF_HUB_OFFLINE": "1", "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "false"}
+    environment = {"HF_HUB_OFFLINE": "1", "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "false"} | keys_for(config)
     if device == "cpu":
         arguments = {**_cpu_arguments(), **{name: value for name, value in arguments.items() if value is not None}}
         flags += ["--disable-overlap-schedule", "--disable-cuda-graph", "--skip-server-warmup"]
         environment |= _cpu_environment(config)
     given = [part for name, value in arguments.items() if value is not None for part in (f"--{name}", str(value))]
     modules = ["--lora-target-modules", *config.lora_target_modules]
-    return [sys.executable, "-m", "sglang.launch_server", *given, *flags, *modules, *config.extra_args], environment
+    return [sys.executable, "-m", "serving.launch.server", *given, *flags, *modules, *config.extra_args], environment
 
 
 def device_of(config: EngineConfig) -> Literal["cpu", "cuda"]:

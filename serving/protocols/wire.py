@@ -117,6 +117,11 @@ def usage_of(head: Head, choices: Sequence[ChoiceFinished]) -> Usage:
     )
 
 
+def told_of(choices: Sequence[ChoiceFinished]) -> JsonObject:
+    """What the end of a stream adds to the protocol where a reply is served unrecorded: its headers came too early."""
+    return {} if all(choice.recorded for choice in choices) else {"x_recorded": False}
+
+
 def server_sent(value: JsonObject, *, event: str = "") -> bytes:
     """One event of a stream."""
     name = f"event: {event}\n".encode() if event else b""

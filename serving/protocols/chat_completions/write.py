@@ -5,10 +5,10 @@ Owns the response half of the protocol. Pure: consumes what was drawn, produces 
 
 from collections.abc import Sequence
 
-from schemas.events import FinishReason, Message
+from schemas.events import Message
 from serving.api_errors import ApiError
 from serving.protocols.openai import error_body, token_json
-from serving.protocols.wire import Head, JsonObject, Usage, server_sent, usage_of
+from serving.protocols.wire import Head, JsonObject, Usage, server_sent, told_of, usage_of
 from serving.reply_ids import reply_id
 from serving.turn import ChoiceFinished, TextAdded, TokenLogprob
 
@@ -57,7 +57,7 @@ class ChunkStream:
         if calls := _tool_calls(choice.action.reply):
             delta = {"tool_calls": [{"index": index, **call} for index, call in enumerate(calls)]}
             parts.append(self._chunk(choice.index, delta))
-        return b"".join([*parts, self._chunk(choice.index, {}, finish_reason=choice.action.finish_reason)])
+        return b"".join([*parts, self._chunk(choice.index, {}, finished=choice)])
 
     def end(self, choices: Sequence[ChoiceFinished]) -> bytes:
         """The usage, for clients that ask for it, and the end of the stream."""
@@ -75,16 +75,16 @@ class ChunkStream:
         index: int,
         delta: JsonObject,
         *,
-        finish_reason: FinishReason | None = None,
+        finished: ChoiceFinished | None = None,
         logprobs: Sequence[TokenLogprob] = (),
     ) -> bytes:
         choice = {
             "index": index,
             "delta": delta,
-            "finish_reason": finish_reason,
+            "finish_reason": finished.action.finish_reason if finished else None,
             "logprobs": _logprobs(logprobs) if logprobs else None,
         }
-        return server_sent({**self._envelope, "choices": [choice]})
+        return server_sent({**self._envelope, "choices": [choice], **(told_of([finished]) if finished else {})})
 
 
 def _envelope(head: Head, kind: str) -> JsonObject:

@@ -11,7 +11,7 @@ import orjson
 from schemas.events import ToolCall
 from serving.api_errors import ApiError
 from serving.protocols.messages.tool_input import input_of
-from serving.protocols.wire import Head, JsonObject, Refusal, Usage, server_sent, usage_of
+from serving.protocols.wire import Head, JsonObject, Refusal, Usage, server_sent, told_of, usage_of
 from serving.reply_ids import reply_id
 from serving.turn import ChoiceFinished, TextAdded
 
@@ -69,7 +69,7 @@ class BlockStream:
         """Why it ended, and what it took."""
         [choice] = choices
         delta = {"delta": _stop(self._head, choice), "usage": _usage(usage_of(self._head, choices))}
-        return _event("message_delta", delta) + _event("message_stop", {})
+        return _event("message_delta", delta | told_of(choices)) + _event("message_stop", {})
 
     def fail(self, error: ApiError) -> bytes:
         """The error as an event."""

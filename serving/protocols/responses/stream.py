@@ -24,7 +24,7 @@ from serving.protocols.responses.write import (
     response,
     text_part,
 )
-from serving.protocols.wire import Head, JsonObject, server_sent
+from serving.protocols.wire import Head, JsonObject, server_sent, told_of
 from serving.turn import ChoiceFinished, TextAdded
 
 
@@ -61,7 +61,7 @@ class ItemStream:
         """The whole response."""
         [choice] = choices
         whole = response(self._head, choice)
-        return self._event(f"response.{whole['status']}", response=whole)
+        return self._event(f"response.{whole['status']}", response=whole, **told_of(choices))
 
     def fail(self, error: ApiError) -> bytes:
         """The response, which says what it broke off on."""

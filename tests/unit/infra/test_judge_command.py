@@ -24,7 +24,9 @@ def test_each_line_is_an_exchange_whatever_else_it_says(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["{", "[]", {"question": "q", "answer": "a"}, {**GOOD, "reply": 1}])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"x":' + "[" * 5000, {"question": "q", "answer": "a"}, {**GOOD, "reply": 1}]
+)
 def test_a_broken_line_is_named_in_one_sentence(line: object, tmp_path: Path) -> None:
     file = write(tmp_path, GOOD, line)
     with pytest.raises(RejectedError) as refused:

@@ -27,7 +27,7 @@ def make_base(folder: Path) -> Path:
 def adapter_arrays() -> Arrays:
     halves = {"A": (RANK, NUM_IN), "B": (NUM_OUT, RANK)}
     return {
-        f"base_model.model.{layer}.lora_{side}.weight": np.ones(shape, np.float32)
+        f"base_model.model.{layer}.lora_{side}.weight": np.full(shape, 0.1, np.float32)
         for layer in LAYERS
         for side, shape in halves.items()
     }
@@ -36,7 +36,7 @@ def adapter_arrays() -> Arrays:
 def write_adapter(folder: Path, arrays: Arrays | None = None, **config: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(adapter_arrays() if arrays is None else arrays, folder / "adapter_model.safetensors")
-    given = {"r": RANK, "target_modules": ["q_proj"], "peft_type": "LORA", **config}
+    given = {"r": RANK, "lora_alpha": RANK, "target_modules": ["q_proj"], "peft_type": "LORA", **config}
     (folder / "adapter_config.json").write_bytes(orjson.dumps(given))
 
 

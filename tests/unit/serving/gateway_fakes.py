@@ -19,6 +19,7 @@ from serving.chat import Served
 from serving.config import GatewayConfig
 from serving.engine import EngineChunk, GenerateRequest
 from serving.gateway import create_app
+from serving.keys import key_digest
 from serving.routing import Routes
 from serving.token_text import Token
 from streams.conversation import ConversationIndex
@@ -147,7 +148,9 @@ class Bench:
     def __init__(
         self, script: Sequence[Sequence[Step]] = (), policies: Sequence[str] = ("assistant",), **settings: Any
     ) -> None:
-        self.config = GatewayConfig(**{"engine_retry_s": 0.5, **settings})
+        keys = {key_digest(key): tenant for key, tenant in settings.pop("api_keys", {}).items()}
+        admin = {"admin_key": key_digest(settings.pop("admin_key"))} if "admin_key" in settings else {}
+        self.config = GatewayConfig(**{"engine_retry_s": 0.5, "api_keys": keys, **admin, **settings})
         self.engine = ScriptedEngine(script=[list(steps) for steps in script])
         self.recorder = MemoryRecorder()
         self.routes = Routes(*policies)

@@ -45,6 +45,7 @@ class FakeSGLang:
     replies: dict[str, tuple[int, Any]] = field(default_factory=dict)
     asked: list[tuple[str, Json]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    slow_s: float = 0.0  # before a reply of `replies`
     hang: asyncio.Event | None = None  # set: the stream stays open after its events, until the client leaves
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,6 +54,7 @@ class FakeSGLang:
         self.asked.append((request.url.path, body))
         self.keys.append(request.headers.get("authorization"))
         if request.url.path in self.replies:
+            await asyncio.sleep(self.slow_s)
             status, reply = self.replies[request.url.path]
             return JSONResponse(reply, status)
         return StreamingResponse(self._stream(), media_type="text/event-stream")

@@ -318,6 +318,17 @@ async def test_an_adapter_that_the_engine_refuses_is_a_sentence(engine: SGLangEn
         await engine.load_adapter("p@1", Path("/somewhere"))
 
 
+async def test_a_slow_load_is_no_silence_between_tokens(fake: FakeSGLang, config: EngineConfig) -> None:
+    fake.replies, fake.slow_s = {"/load_lora_adapter": (200, {"success": True})}, 0.5
+    async with serve(fake) as url:
+        engine = SGLangEngine(url, config.model_copy(update={"token_timeout_s": 0.1}))
+        await engine.load_adapter("p@1", Path("/somewhere"))
+        fake.replies["/v1/models"] = (200, {"data": []})
+        with pytest.raises(EngineUnavailableError, match="did not answer in time"):
+            await engine.loaded_adapters()
+        await engine.close()
+
+
 async def test_loaded_adapters_are_the_models_that_have_a_parent(engine: SGLangEngine, fake: FakeSGLang) -> None:
     fake.replies["/v1/models"] = (
         200,
@@ -340,3 +351,18 @@ async def test_health_is_what_the_engine_says(engine: SGLangEngine, fake: FakeSG
     assert await engine.health()
     fake.replies["/health"] = (503, None)
     assert not await engine.health()
+
+
+async def test_scores_are_the_last_log_probs_and_those_of_other_tokens_are_refused(
+    engine: SGLangEngine, fake: FakeSGLang
+) -> None:
+    given = [[None, 9, None], [-0.5, 11, None], [-0.25, 12, None]]
+    fake.replies["/generate"] = (200, {"text": "", "meta_info": {"input_token_logprobs": given}})
+    assert await engine.score((7, 8, 9), (11, 12), "p@1") == (-0.5, -0.25)
+    ((_, body),) = fake.asked
+    assert (body["input_ids"], body["logprob_start_len"], body["lora_path"]) == ([7, 8, 9, 11, 12], 2, "p@1")
+    with pytest.raises(TokenMismatchError):
+        await engine.score((7, 8, 9), (11, 13), None)
+    fake.replies["/generate"] = (200, {"text": ""})
+    with pytest.raises(MalformedEventError, match="scores lack"):
+        await engine.score((7, 8, 9), (11, 12), None)

@@ -201,6 +201,15 @@ async def test_an_adapter_that_a_restarted_engine_has_not_loaded_yet_is_waited_f
     assert bench.recorder.actions[0].adapter == "assistant@1"
 
 
+async def test_an_adapter_that_was_loaded_right_after_the_refusal_is_asked_for_again() -> None:
+    refusal = "The following requested LoRA adapters are not loaded: assistant@1\nLoaded adapters: set()."
+    bench = Bench([[EngineRefusedError(400, refusal)], ["Hello."]])
+    bench.routes.apply(loaded(1))
+    bench.engine.adapters.add("assistant@1")  # by the time that anybody looks
+    response = await bench.post(GOOD)
+    assert (response.status_code, len(bench.engine.requests)) == (200, 2)
+
+
 async def test_an_adapter_that_never_comes_is_a_503() -> None:
     bench = Bench([[EngineRefusedError(400, "Unknown adapter.")]] * 10)
     bench.routes.apply(loaded(1))
@@ -264,6 +273,35 @@ async def test_when_nothing_can_be_recorded_serving_on_is_a_setting_and_says_so(
         assert 'nextstate_events_total{place="nowhere",topic="actions"} 2.0' in (await client.get("/metrics")).text
 
 
+@pytest.mark.parametrize(("setting", "status"), [("serve", 200), ("refuse", 503)])
+async def test_a_gateway_that_serves_unrecorded_is_ready_and_says_what_is_wrong(setting: str, status: int) -> None:
+    bench = Bench(when_unrecordable=setting)
+    bench.recorder.place = "nowhere"
+    await bench.post(GOOD)
+    async with bench.client() as client:
+        health = await client.get("/health")
+    assert (health.status_code, health.json()["recording"]) == (status, "nowhere")
+    assert health.json()["trouble"] == "The spool is full."
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", GOOD),
+        ("/v1/messages", GOOD | {"max_tokens": 20}),
+        ("/v1/responses", {"model": "assistant", "input": "hi"}),
+    ],
+)
+async def test_a_stream_that_had_begun_says_at_its_end_that_it_is_not_recorded(path: str, body: dict[str, Any]) -> None:
+    bench = Bench(when_unrecordable="serve")
+    recorded = await bench.post(body | {"stream": True}, path=path)
+    assert "x_recorded" not in recorded.text
+    bench.recorder.place = "nowhere"
+    lost = await bench.post(body | {"stream": True}, path=path)
+    assert "x-recorded" not in lost.headers, "it was not known yet"
+    assert [chunk["x_recorded"] for chunk in chunks_of(lost.text) if "x_recorded" in chunk] == [False]
+
+
 async def test_what_was_not_recorded_is_never_matched() -> None:
     bench = Bench([["Hello."], ["Bye."]], when_unrecordable="serve")
     bench.recorder.place = "nowhere"
@@ -317,3 +355,15 @@ async def test_health_and_clients_hear_why_nothing_can_be_recorded() -> None:
         bench.recorder.place = "kafka"
         await bench.post(GOOD)
         assert (await client.get("/health")).json()["trouble"] is None
+
+
+async def test_a_content_length_that_is_no_number_of_ours_is_too_long() -> None:
+    async with Bench().client() as client:
+        response = await client.post("/v1/chat/completions", content=b"{}", headers={"content-length": "9" * 5000})
+    assert response.status_code == 413
+
+
+async def test_a_long_model_name_is_not_sent_back_whole() -> None:
+    response = await Bench().post(GOOD | {"model": "x" * 100_000})
+    assert response.status_code == 404
+    assert len(response.json()["error"]["message"]) <= 1000

@@ -100,7 +100,9 @@ async def test_an_older_version_is_read_as_todays() -> None:
         ({"data": {**ACTION, "tools": "weather"}}, "tools"),
         ({"data": {**ACTION, "tools": "{}"}}, "tools"),
         ({"data": {**ACTION, "tools": "[3]"}}, "tools"),
+        ({"data": {**ACTION, "tools": '[{"a":' + "[" * 5000}}, "tools"),
         ({"data": {**ACTION, "template_arguments": "[]"}}, "template_arguments"),
+        ({"data": ACTION, "time": "9999-12-31T23:59:59-23:59"}, "RFC 3339"),
     ],
 )
 async def test_what_is_wrong_with_an_event_is_said(changes: dict[str, Any], reason: str) -> None:

@@ -272,7 +272,7 @@ async def test_a_response_that_a_client_left_is_told_as_cancelled() -> None:
 
 
 async def test_a_response_is_told_to_its_own_tenant_only_and_whole() -> None:
-    bench = Bench(api_keys={"a": "anna", "b": "bob"})
+    bench = Bench(api_keys={"a": "anna", "b": "bob"}, admin_key="admin")
     first = await bench.post({"model": "assistant", "input": "hi"}, {"authorization": "Bearer a"}, path=PATH)
     path = f"{PATH}/{first.json()['id']}"
     async with bench.client() as client:
@@ -280,7 +280,7 @@ async def test_a_response_is_told_to_its_own_tenant_only_and_whole() -> None:
         own = {"authorization": "Bearer a"}
         stream = await client.get(f"{path}?stream=true", headers=own)
         item = await client.get(f"{PATH}/{first.json()['output'][0]['id']}", headers=own)
-        lines = (await client.get("/metrics")).text
+        lines = (await client.get("/metrics", headers={"authorization": "Bearer admin"})).text
     assert [answer.status_code for answer in seen.values()] == [200, 404, 401]
     assert (stream.status_code, stream.json()["error"]["param"]) == (400, "stream")
     assert item.status_code == 404

@@ -16,6 +16,10 @@ LONG = "\n".join(f"row {number}" for number in range(40))
         ("[command finished with exit code 0]\nwarning: error: in a string", 1),
         ("<returncode>127</returncode>", -1),
         ("<returncode>0</returncode>\n<output></output>", 1),
+        ("exit code 1\nit printed: exit code 0", None),  # which of them is the command's own?
+        ("HTTP 200\nHTTP 500", None),
+        ("exit code 0\nexit code 0", 1),
+        (f"exit code {'9' * 5_000}", -1),  # no number that Python would read
         ("HTTP/1.1 503 Service Unavailable", -1),
         ("HTTP/2 204", 1),
         ("request failed: status code 429", -1),
@@ -76,3 +80,9 @@ def test_an_exit_code_outweighs_what_was_printed(exit_code: int, score: Score) -
 def test_silence_is_an_abstention_unless_there_is_an_exit_code() -> None:
     assert read_tool_results(["", " \n"], None).abstention == "the tool returned nothing"
     assert read_tool_results([], 0).score == 1
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("filling", ["\n", " ", "\r\n", "a: ", "a.", "A", "exit ", "errors = ", "\t", "9"])
+def test_no_output_takes_long_to_read(filling: str) -> None:
+    read_tool_results([f"begin{filling * 500_000}end"], None)

@@ -9,6 +9,7 @@ import pytest
 
 from serving.config import EngineConfig
 from serving.launch.command import CPU_RUNNING_REQUESTS, CPU_TOTAL_TOKENS, command, device_of
+from serving.launch.server import with_keys
 
 MODEL = Path("/models/m")
 
@@ -24,7 +25,7 @@ def shims_of(config: EngineConfig) -> str:
 def test_the_cpu_path_has_its_shims_and_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/mine")
     arguments, environment = command(EngineConfig(num_threads=2), MODEL, 1234, "cpu")
-    assert arguments[:3] == [sys.executable, "-m", "sglang.launch_server"]
+    assert arguments[:3] == [sys.executable, "-m", "serving.launch.server"]
     assert option(arguments, "model-path") == "/models/m"
     assert option(arguments, "port") == "1234"
     assert option(arguments, "device") == "cpu"
@@ -64,10 +65,35 @@ def test_settings_win_over_what_a_cpu_would_get() -> None:
     assert option(arguments, "max-running-requests") == "3"
 
 
-def test_keys_are_passed_only_where_they_are_set() -> None:
-    assert "--api-key" not in command(EngineConfig(), MODEL, 1, "cpu")[0]
-    arguments, _ = command(EngineConfig(api_key="k", admin_api_key="a"), MODEL, 1, "cpu")
-    assert (option(arguments, "api-key"), option(arguments, "admin-api-key")) == ("k", "a")
+def test_keys_reach_the_server_and_no_command_line() -> None:
+    arguments, environment = command(EngineConfig(api_key="of-users", admin_api_key="of-admins"), MODEL, 1, "cpu")
+    assert not any("of-users" in argument or "of-admins" in argument for argument in arguments)
+    inside = with_keys(["--port", "1"], environment)
+    assert inside == ["--port", "1", "--api-key", "of-users", "--admin-api-key", "of-admins"]
+
+
+def test_keys_that_are_not_set_are_not_passed_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTSTATE_ENGINE_API_KEY", "of another stack")
+    environment = os.environ | command(EngineConfig(), MODEL, 1, "cpu")[1]
+    assert with_keys([], environment) == []
+
+
+def test_the_servers_log_holds_no_key_in_any_of_its_processes(tmp_path: Path) -> None:
+    """The record that SGLang makes of its arguments, in a process that is spawned as SGLang's are."""
+    for name in ("__main__", "__mp_main__"):
+        code = f"""
+import runpy, sys, logging
+sys.modules["sglang"] = None  # nothing is served
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+try:
+    runpy.run_module("serving.launch.server", run_name={name!r})
+except ImportError:
+    pass
+logging.getLogger("sglang.srt.entrypoints.engine").error(f"server_args={{{{'api_key': 'of-users', 'port': 1}}}}")
+"""
+        environment = {**os.environ, "NEXTSTATE_ENGINE_API_KEY": "of-users"}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == "server_args={'api_key': '***', 'port': 1}\n"
 
 
 def test_extra_arguments_come_last_and_as_they_are() -> None:
