@@ -1,11 +1,13 @@
-"""`choose_port`: a configured port that is free, or any free one."""
+"""`choose_port`: a configured port that is free, or any free one; `choose_lasting_port`: one for a server that dies."""
 
 import errno
+import random
 import socket
 
 from schemas.errors import MissingRuntimeError, SettingsError
 
 HOST = "127.0.0.1"
+_LASTING = range(12_000, 32_000)  # systems take the ports of outgoing connections from above
 
 
 def choose_port(configured: int | None, setting: str) -> int:
@@ -24,6 +26,20 @@ def choose_port(configured: int | None, setting: str) -> int:
             raise MissingRuntimeError(_sentence(error, configured, setting)) from error
         port: int = probe.getsockname()[1]
         return port
+
+
+def choose_lasting_port() -> int:
+    """A free port that nobody else is given while its server is away: clients that try to reach it would be, in time.
+
+    Raises:  MissingRuntimeError: none of many is free.
+    """
+    tries = random.SystemRandom().sample(_LASTING, 100)
+    for port in tries[:-1]:
+        try:
+            return choose_port(port, "")
+        except MissingRuntimeError:
+            continue
+    return choose_port(tries[-1], "")
 
 
 def _sentence(error: OSError, port: int | None, setting: str) -> str:

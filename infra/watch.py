@@ -2,7 +2,7 @@
 
 Consumes the log from its beginning (`watching`), in whatever order topics come; an event that comes twice counts once.
 A turn is under way from the next state that it got until it is a sample or a skip; a sample until a version was trained
-on it or the trainer has said why not; a version until an engine has taken it.
+on it or the trainer has said why not; a version until an engine has taken it or the gate has refused it.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from schemas import events as e
 from streams import topics
 from streams.config import KafkaConfig
 from streams.consumer import follow
+from streams.version_line import VersionLine
 
 WATCHED = (
     topics.ACTIONS,
@@ -26,6 +27,7 @@ WATCHED = (
     topics.SKIPS,
     topics.BATCHES,
     topics.CHECKPOINTS,
+    topics.PROMOTIONS,
     topics.RELOADS,
     topics.REJECTIONS,
 )
@@ -40,6 +42,7 @@ class Observed:
     verdicts: Counter[str] = field(default_factory=Counter)
     hints: int = 0
     checkpoints: list[e.CheckpointPublished] = field(default_factory=list)
+    line: VersionLine = field(default_factory=VersionLine)
     serving_version: int = 0
     batches: list[frozenset[str]] = field(default_factory=list)  # action ids of each
     # Action ids that ...
@@ -76,11 +79,10 @@ class Observed:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all that the log holds has been learnt from as far as it can be, and the newest version serves."""
-        newest = 0 if self.checkpoint is None else self.checkpoint.version
+        """Whether all that the log holds has been learnt from as far as it can be, and serves as far as it may."""
         is_packed = self.waiting_for_batch < self.batch_size
         is_learnt = not self.waiting_for_sample and is_packed and not self.waiting_for_training
-        return is_learnt and self.serving_version == newest
+        return is_learnt and self.serving_version == self.line.head
 
     def see(self, event: e.Event, topic: str) -> None:
         """Count one event."""
@@ -102,7 +104,10 @@ class Observed:
                 self.hints += bool(hints)
             case e.CheckpointPublished():
                 self.checkpoints.append(event)
+                self.line.note(event)
                 self.trained.update(event.action_ids)
+            case e.PolicyPromoted() | e.PolicyRefused() | e.PolicyRolledBack():
+                self.line.note(event)
             case e.PolicyLoaded(version=version):
                 self.serving_version = max(self.serving_version, version)
 

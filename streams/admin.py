@@ -1,17 +1,19 @@
 """`create_topics` and `verify_topics`: the topics of streams/topics.py on a real broker, exactly as declared.
 
 Blocking; called once at start. Partition counts and limits are part of the contract with producers in any language, so
-a topic that differs stops the start with the fix, rather than joining wrongly.
+a topic that differs stops the start with the fix, rather than joining wrongly. `partitions_of` says who has what.
 """
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import ConfigResource, NewTopic
 
 from schemas.errors import BrokerUnavailableError, FatalError
-from streams.client import as_ours, open_client
+from streams.asking import BrokerQuestions
+from streams.client import as_ours
 from streams.config import KafkaConfig
 from streams.topics import MAX_RECORD_BYTES, TOPICS, Topic
 
@@ -45,11 +47,11 @@ def create_topics(config: KafkaConfig) -> None:
             config.topic(topic.name),
             num_partitions=topic.partitions,
             replication_factor=config.replication_factor,
-            config=settings_of(topic),
+            config=settings_of(topic) | config.copying,
         )
         for topic in TOPICS
     ]
-    admin = _admin(config)  # kept until the answers are in: its end would cut them off
+    admin = BrokerQuestions(config).client  # kept until the answers are in: its end would cut them off
     for name, created in admin.create_topics(new, request_timeout=_REQUEST_TIMEOUT_S).items():
         try:
             created.result()
@@ -64,8 +66,8 @@ def verify_topics(config: KafkaConfig) -> None:
 
     Raises:  BrokerUnavailableError; FatalError: a topic differs; the sentence names it, and the fix.
     """
-    admin = _admin(config)
-    existing = _metadata(admin, _REQUEST_TIMEOUT_S).topics
+    questions = BrokerQuestions(config)
+    existing = questions.topics(_REQUEST_TIMEOUT_S)
     for topic in TOPICS:
         name = config.topic(topic.name)
         if name not in existing:
@@ -77,34 +79,56 @@ def verify_topics(config: KafkaConfig) -> None:
                 "delete the topic or set another kafka.topic_prefix."
             )
             raise FatalError(message)
-    _verify_settings(config, admin)
+    _verify_settings(config, questions.client)
 
 
 def wait_for_broker(config: KafkaConfig, timeout_s: float) -> None:
     """Return as soon as a broker answers.
 
-    Raises:  BrokerUnavailableError: none did in time.
+    Raises:  BrokerUnavailableError: none did in time; FatalError: it refuses us, or we it; the sentence says why.
     """
-    admin, deadline = _admin(config), time.monotonic() + timeout_s
-    while True:
-        try:
-            _metadata(admin, 1.0)
-        except BrokerUnavailableError as error:
-            if time.monotonic() >= deadline:
-                message = (
-                    f"No Kafka broker answered at {config.bootstrap_servers} within {timeout_s:g} s; is it running?"
-                )
-                raise BrokerUnavailableError(message) from error
-        else:
-            return
+    try:
+        BrokerQuestions(config).topics(timeout_s)
+    except BrokerUnavailableError as error:
+        message = f"No Kafka broker answered at {config.bootstrap_servers} within {timeout_s:g} s; is it running?"
+        raise BrokerUnavailableError(message) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """Which brokers have one partition, by node id."""
+
+    topic: str  # as the broker names it
+    number: int
+    leader: int  # -1: none at the moment
+    replicas: frozenset[int]
+    in_sync: frozenset[int]  # of the replicas: they have all that is acknowledged
+
+
+def partitions_of(config: KafkaConfig) -> list[Partition]:
+    """Every partition that there is, those of Kafka's own topics and of tables among them, as a broker knows it now.
+
+    Raises:  BrokerUnavailableError.
+    """
+    return [
+        Partition(
+            topic=name,
+            number=number,
+            leader=found.leader,
+            replicas=frozenset(found.replicas),
+            in_sync=frozenset(found.isrs),
+        )
+        for name, topic in BrokerQuestions(config).topics(_REQUEST_TIMEOUT_S).items()
+        for number, found in topic.partitions.items()
+    ]
 
 
 def _wait_for_leaders(config: KafkaConfig) -> None:
     """A topic just created answers "not leader" for a moment."""
-    admin, deadline = _admin(config), time.monotonic() + _REQUEST_TIMEOUT_S
+    questions, deadline = BrokerQuestions(config), time.monotonic() + _REQUEST_TIMEOUT_S
     names = {config.topic(topic.name) for topic in TOPICS}
     while True:
-        found = _metadata(admin, _REQUEST_TIMEOUT_S).topics
+        found = questions.topics(_REQUEST_TIMEOUT_S)
         ready = {name for name in names & found.keys() if all(p.leader >= 0 for p in found[name].partitions.values())}
         if ready == names:
             return
@@ -127,16 +151,11 @@ def _verify_settings(config: KafkaConfig, admin: Any) -> None:
         for setting in ("cleanup.policy", "max.message.bytes"):
             wanted, actual = settings_of(topic)[setting], entries[setting].value
             if actual != wanted:
-                message = f"Topic {name!r} has {setting}={actual}; set it to {wanted} with kafka-configs."
-                raise FatalError(message)
+                raise _other(name, setting, actual, wanted)
+        for setting, wanted in config.copying.items():
+            if int(actual := entries[setting].value) < int(wanted):
+                raise _other(name, setting, actual, wanted)
 
 
-def _admin(config: KafkaConfig) -> Any:
-    return open_client(AdminClient, config)
-
-
-def _metadata(admin: Any, timeout_s: float) -> Any:
-    try:
-        return admin.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise as_ours(error, "Asking Kafka for its topics") from error
+def _other(name: str, setting: str, actual: str, wanted: str) -> FatalError:
+    return FatalError(f"Topic {name!r} has {setting}={actual}; set it to {wanted} with kafka-configs.")

@@ -44,7 +44,7 @@ CONSUMER: Mapping[str, Any] = {
 
 _MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}  # noqa: SLF001
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
-_NOT_ALLOWED = {
+NOT_ALLOWED = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's local codes all begin with an underscore
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -87,7 +87,7 @@ def as_ours(error: KafkaException | KafkaError, doing: str) -> NextstateError:
         return FatalError(f"{doing} failed, the broker has no such topic; `nextstate up` creates the topics.")
     if code in _TOO_LARGE:
         return MalformedEventError(f"{doing} failed, the record is too large; its limit is {MAX_RECORD_BYTES} bytes.")
-    if code in _NOT_ALLOWED:
+    if code in NOT_ALLOWED:
         return FatalError(f"{doing} was not allowed; check the credentials in [kafka.client]: {cause.str()}.")
     if code in _FENCED:
         return FatalError(f"{doing} failed, a newer process has taken over this one's name; stop one of the two.")

@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.events import SubjectErased
+from streams.asking import BrokerQuestions
 from streams.client import CONSUMER, as_ours, open_client
 from streams.config import KafkaConfig
 from streams.erasures import Erasure, Erasures
@@ -194,8 +195,9 @@ def _read(config: KafkaConfig, left: dict[Place, tuple[int, int]]) -> Iterator[R
 def _ranges(config: KafkaConfig, topics: Sequence[Topic], since_ms: int | None) -> dict[Place, tuple[int, int]]:
     """First offset to read and the end (exclusive) of what is committed, per partition."""
     places = [(config.topic(topic.name), number) for topic in topics for number in range(topic.partitions)]
-    admin = open_client(AdminClient, config)
-    refuse_missing(admin, places)
+    questions = BrokerQuestions(config)
+    refuse_missing(questions, places)
+    admin = questions.client
     ends = offsets_at(admin, places, OffsetSpec.latest())
     if since_ms is None:
         begins = offsets_at(admin, places, OffsetSpec.earliest())
@@ -205,12 +207,9 @@ def _ranges(config: KafkaConfig, topics: Sequence[Topic], since_ms: int | None) 
     return {place: (begins[place], ends[place]) for place in places}
 
 
-def refuse_missing(admin: Any, places: Sequence[Place]) -> None:
+def refuse_missing(questions: BrokerQuestions, places: Sequence[Place]) -> None:
     """Raises FatalError where a topic is not on the broker, BrokerUnavailableError without an answer."""
-    try:
-        existing = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise as_ours(error, "Asking Kafka for its topics") from error
+    existing = questions.topics(ANSWER_TIMEOUT_S)
     for name, _ in places:
         if name not in existing:
             message = f"Kafka has no topic {name!r}; `nextstate up` creates it."

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError, NextstateError
 from streams.archive.manifest import Manifest, Position
+from streams.asking import BrokerQuestions
 from streams.client import CONSUMER, RestartNeededError, as_ours, open_client
 from streams.config import KafkaConfig
 from streams.consumer import ANSWER_TIMEOUT_S, READER, offsets_at, refuse_missing
@@ -67,11 +68,12 @@ def starts(config: KafkaConfig, topics: Sequence[Topic], known: Mapping[Partitio
 
     Raises:  BrokerUnavailableError: no answer; FatalError: a topic is missing.
     """
-    admin = open_client(AdminClient, config)
+    questions = BrokerQuestions(config)
+    admin = questions.client
     places = {
         (config.topic(one.name), number): (one.name, number) for one in topics for number in range(one.partitions)
     }
-    refuse_missing(admin, list(places))
+    refuse_missing(questions, list(places))
     ids = topic_ids(config, topics)
     firsts = offsets_at(admin, list(places), OffsetSpec.earliest())
     ends = offsets_at(admin, list(places), OffsetSpec.latest())

@@ -1,6 +1,6 @@
 """The processors as a process of their own, with the exact models of processor_world: for tests that kill it.
 
-Usage: python processor_process.py BOOTSTRAP PREFIX HOME CONFIG-JSON
+Usage: python processor_process.py KAFKA-JSON HOME CONFIG-JSON
 """
 
 import logging
@@ -14,11 +14,11 @@ from processors.config import ProcessorsConfig
 from streams.config import KafkaConfig
 
 if __name__ == "__main__":
-    bootstrap, prefix, home, config = sys.argv[1:]
+    kafka, home, config = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     run_processors(
         ProcessorsConfig.model_validate_json(config),
-        KafkaConfig(bootstrap_servers=bootstrap, topic_prefix=prefix),
+        KafkaConfig.model_validate_json(kafka),
         EchoJudge(),
         EchoExtractor(),
         LetterRenderer(),

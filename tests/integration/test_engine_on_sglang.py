@@ -252,6 +252,30 @@ async def test_a_name_that_is_taken_is_refused(client: SGLangEngine, adapter: st
         await client.load_adapter(adapter, adapter_folder)
 
 
+async def test_what_one_tenant_has_asked_is_not_in_the_cache_for_another(
+    client: SGLangEngine, renderer: ChatRenderer
+) -> None:
+    prompt = ask(renderer, "The vault of acme opens at nine, but who has the key to it on a Sunday morning?")
+    cached = {}
+    for turn, tenant in enumerate(("acme", "acme", "bolt", "default")):
+        reply = await draw(client, prompt, Sampling(max_tokens=1), tenant=tenant)
+        cached[turn] = reply.chunks[-1].cached_tokens
+    assert cached[1] > cached[0] == cached[2] == 0
+    assert cached[3] < cached[1]
+
+
 async def test_an_instance_keeps_its_name_and_is_healthy(client: SGLangEngine) -> None:
     assert await client.health()
     assert await client.instance() == await client.instance()
+
+
+async def test_scores_are_the_log_probs_with_which_the_same_tokens_were_drawn(
+    client: SGLangEngine, renderer: ChatRenderer, adapter: str, reference: Reference
+) -> None:
+    prompt = renderer.render((Message(role="user", content=QUESTIONS[0]),), "[]", "{}")
+    reply = await draw(client, prompt, Sampling(temperature=1.0, max_tokens=16), adapter=adapter)
+    own = await client.score(prompt, reply.ids, adapter)
+    base = await client.score(prompt, reply.ids, None)
+    assert own == pytest.approx(reply.logprobs, abs=LARGEST_TOLERANCE)
+    expected = reference.base_logprobs(prompt, reply.ids, 1.0).tolist()
+    assert base == pytest.approx(expected, abs=LARGEST_TOLERANCE)

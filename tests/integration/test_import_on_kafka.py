@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from old_chats_made import TARGET, write_chats
 from processor_world import BAD, GOOD, HINTED, UNRELATED, LetterRenderer
-from tiny_llama import save_tiny_llama
 
 from infra.imports.job import WRITTEN, Chats, Import, Tally, import_files, known_ids
+from infra.tiny_model import save_tiny_llama
 from streams.config import KafkaConfig
 from streams.consumer import Recorded, read_all
 from streams.erasures import Erasures
@@ -20,8 +20,8 @@ from tests.integration.test_processors import Processors
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
 from trainer.resume import Committed
+from trainer.trainer import Trainer
 
 pytestmark = pytest.mark.kafka
 

@@ -52,7 +52,7 @@ class Processors:
         self.heartbeat = home / "heartbeat"
         self.heartbeat.unlink(missing_ok=True)
         command = [sys.executable, str(TESTS / "processor_process.py")]
-        command += [str(kafka.bootstrap_servers), kafka.topic_prefix, str(home), json.dumps(config)]
+        command += [kafka.model_dump_json(), str(home), json.dumps(config)]
         with (home / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 

@@ -6,12 +6,12 @@ from itertools import pairwise
 import pytest
 from processor_world import BAD, GOOD, HINTED, LetterRenderer
 from replay_world import echoes, lived, reader, records_of
-from tiny_llama import save_tiny_llama
 
 from infra.rejudge.job import rejudge, write_branch
 from infra.rejudge.train import policy_of, train_branch
 from infra.replay.slice import Selection
 from infra.settings import Settings, run_configured
+from infra.tiny_model import save_tiny_llama
 from processors.config import ProcessorsConfig
 from schemas.errors import FatalError
 from schemas.events import VersionSpan

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from schemas.events import CheckpointPublished, Event, EventRejected, Message, PolicyLoaded, Sampling
-from serving.config import EngineConfig, ReloadConfig
+from serving.config import EngineConfig, GateConfig, ReloadConfig
 from serving.engine import GenerateRequest, SGLangEngine
 from serving.reload import run_reloader
 from serving.rendering import ChatRenderer
@@ -59,7 +59,9 @@ async def producer(kafka: KafkaConfig) -> AsyncIterator[EventProducer]:
 @contextlib.asynccontextmanager
 async def reloading(kafka: KafkaConfig, config: EngineConfig, heartbeat: Path) -> AsyncIterator[None]:
     settings = ReloadConfig(keep_versions=2, drain_s=1, retry_s=0.2)
-    task = asyncio.create_task(run_reloader(settings, kafka, config, POLICY, heartbeat))
+    task = asyncio.create_task(
+        run_reloader(settings, GateConfig(enabled=False), kafka, config, policy=POLICY, heartbeat=heartbeat)
+    )
     try:
         yield
     finally:

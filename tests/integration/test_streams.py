@@ -16,7 +16,7 @@ from example_events import ACTION, BATCH, EXAMPLES, SAMPLE
 
 from schemas.errors import FatalError, MalformedEventError, RejectedError, UnknownEventError
 from schemas.events import ActionTrained, BatchSealed, Event
-from streams.admin import create_topics, verify_topics
+from streams.admin import create_topics, partitions_of, verify_topics
 from streams.client import PRODUCER, open_client
 from streams.codec import HEADER_ROOM_BYTES, decode_batch, encode, encode_batch
 from streams.config import KafkaConfig
@@ -331,6 +331,18 @@ def test_a_topic_that_differs_is_named_with_what_it_should_be(
     create_topics(other)
     with pytest.raises(FatalError, match=named):
         verify_topics(other)
+
+
+def test_with_three_copies_topics_that_one_broker_may_lose_are_refused(kafka: KafkaConfig) -> None:
+    with pytest.raises(FatalError, match=r"has min\.insync\.replicas=1; set it to 2"):
+        verify_topics(kafka.model_copy(update={"replication_factor": 3}))
+
+
+def test_each_partition_says_who_leads_it_and_who_has_it(kafka: KafkaConfig) -> None:
+    name = kafka.topic(OUTCOMES.name)
+    found = [one for one in partitions_of(kafka) if one.topic == name]
+    assert [one.number for one in found] == list(range(OUTCOMES.partitions))
+    assert {(one.leader, one.replicas, one.in_sync) for one in found} == {(1, frozenset({1}), frozenset({1}))}
 
 
 async def test_nothing_acknowledged_is_lost_while_the_broker_cannot_be_reached(

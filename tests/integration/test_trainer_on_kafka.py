@@ -27,16 +27,17 @@ from streams.config import KafkaConfig
 from streams.consumer import Recorded, read_all
 from streams.erasures import Erasures
 from streams.producer import EventProducer
+from streams.version_line import VersionLine
 from tests.conftest import Engine
 from trainer.backends.base import Response
 from trainer.backends.torch import TorchBackend
 from trainer.batches import read_turns
 from trainer.checkpoint import CheckpointStore, Parentage
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
 from trainer.parity import Parity
 from trainer.resume import Committed
 from trainer.step import train_step
+from trainer.trainer import Trainer
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -273,7 +274,7 @@ def test_the_engine_loads_a_saved_version_and_both_give_its_tokens_the_same_log_
     backend = TorchBackend.load(engine.model_path, config)
     turns = list(read_turns(decode_batch(encode_batch(*batches[0], "test").value)[1]))
     parity = Parity(backend, {}.__getitem__)
-    train_step(backend, config.objective, parity, turns, version=0, past_rewards=(), before_pass=lambda: None)
+    train_step(backend, config.objective, parity, turns, line=VersionLine(), past_rewards=(), before_pass=lambda: None)
     parentage = Parentage(
         version=1, parent_version=0, base_model="b", objective="hybrid", time_ms=0, batch_ids=(), sample_ids=()
     )

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from infra.ports import HOST, choose_port
+from infra.ports import HOST, choose_lasting_port, choose_port
 from schemas.errors import MissingRuntimeError, SettingsError
 
 
@@ -46,3 +46,9 @@ def test_a_port_that_the_system_refuses_says_what_it_refuses(
 def test_without_a_configured_port_any_free_one_is_chosen() -> None:
     with socket.create_server((HOST, choose_port(None, "gateway.port"))):
         pass
+
+
+def test_a_lasting_port_is_free_and_below_those_that_outgoing_connections_are_given() -> None:
+    port = choose_lasting_port()
+    with socket.create_server((HOST, port)):
+        assert port < 32_768, "the first that Linux gives by default"
