@@ -5,6 +5,7 @@ SettingsError sentence that names the file or option, the key, and the fix.
 """
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ from infra.settings import Settings
 from schemas.errors import SettingsError
 
 DEFAULT_FILE = Path("nextstate.toml")
+
+_INT64 = 2**63  # what the recorded run can hold
+_SHOWN_CHARS = 80  # of a value or key that is refused
 
 Table = dict[str, Any]
 
@@ -40,7 +44,10 @@ def load_settings(
         _put(table, path, value, f"--set {'.'.join(path)}")
         refuse_secrets(table, "--set")
     for secret, value in secret_values(environment):
+        for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+            _refuse_unrecordable(text, (secret.variable,))
         _put(table, secret.path, value, secret.variable)
+    _refuse_unrecordable(table, ())
     try:
         return Settings.model_validate(table)
     except ValidationError as error:
@@ -58,17 +65,20 @@ def _read(file: Path | None) -> Table:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): name an existing file with --config.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}; mend that place.") from None
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
+        problem = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise SettingsError(f"{path} is not valid TOML: {problem}; mend that place.") from None
 
 
 def _parse_option(option: str) -> tuple[tuple[str, ...], Any]:
     name, equals, text = option.partition("=")
     if not equals or not all(name.split(".")):
-        raise SettingsError(f"--set {option}: write it as table.key=value, for example --set gateway.port=8001.")
+        raise SettingsError(
+            f"--set {_shown(option)}: write it as table.key=value, for example --set gateway.port=8001."
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # plain text needs no quotes on a command line
     head, dot, rest = name.partition("kafka.client.")  # librdkafka's names have dots of their own
     return (("kafka", "client", rest) if dot and not head else tuple(name.split("."))), value
@@ -78,8 +88,48 @@ def _put(table: Table, path: tuple[str, ...], value: Any, origin: str) -> None:
     for name in path[:-1]:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"{origin}: {name} is a single setting, not a table of settings.")
+            raise SettingsError(f"{_named(origin)}: {_shown(name)} is a single setting, not a table of settings.")
     table[path[-1]] = value
+
+
+def _refuse_unrecordable(value: Any, path: tuple[str, ...]) -> None:
+    """What no JSON can hold: the event that records this run could not, and most of it could not be used either.
+
+    Raises:  SettingsError: it does not repeat the value, which may be a secret.
+    """
+    match value:
+        case dict():
+            for name, inner in value.items():
+                _refuse_unrecordable(name, path)
+                _refuse_unrecordable(inner, (*path, name))
+        case list():
+            for inner in value:
+                _refuse_unrecordable(inner, path)
+        case int() if not -_INT64 <= value < _INT64:
+            raise SettingsError(f"{_place(path)} is a number of more than 64 bits; write a smaller one.")
+        case float() if not math.isfinite(value):
+            raise SettingsError(f"{_place(path)} is {value}; write a number that is finite.")
+        case str() if not value.isascii() and any(map(_is_surrogate, value)):
+            raise SettingsError(f"{_place(path)} holds bytes that are no UTF-8; write it as UTF-8.")
+
+
+def _is_surrogate(letter: str) -> bool:
+    return "\ud800" <= letter <= "\udfff"  # what Python makes of such bytes on a command line
+
+
+def _place(path: tuple[str, ...]) -> str:
+    return _shown(".".join(path).encode("utf-8", "backslashreplace").decode())
+
+
+def _named(origin: str) -> str:
+    """Where a setting came from: a path is shown whole, however long, or nobody finds the file."""
+    return origin if origin.isprintable() else repr(origin)
+
+
+def _shown(text: str) -> str:
+    """What somebody wrote, in a sentence: as it is where it is short and plain."""
+    is_plain = text.isprintable() and len(text) <= _SHOWN_CHARS
+    return text if is_plain else repr(text[:_SHOWN_CHARS]) + ("..." if len(text) > _SHOWN_CHARS else "")
 
 
 def _setting_path(error: ErrorDetails) -> tuple[str, ...]:
@@ -114,11 +164,13 @@ def _kinds(annotation: Any) -> list[type[BaseModel]]:
 
 def _sentence(error: ErrorDetails, origin: str) -> str:
     path, table = _located(error)
-    setting = ".".join(path)
+    setting, origin = _shown(".".join(path)), _named(origin)
     if error["type"] == "extra_forbidden":
         return f"{origin}: there is no setting {setting}; {_suggestion(path, table)}"
     problem = error["msg"][0].lower() + error["msg"][1:]
-    return f"{origin}: {setting} is {error['input']!r}, but {problem}; change it."
+    given = repr(error["input"])
+    given = given if len(given) <= _SHOWN_CHARS else f"{given[:_SHOWN_CHARS]}..."
+    return f"{origin}: {setting} is {given}, but {problem}; change it."
 
 
 def _suggestion(path: tuple[str, ...], table: type[BaseModel] | None) -> str:

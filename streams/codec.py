@@ -222,22 +222,29 @@ def _text(attributes: dict[str, bytes], name: str) -> str:
 
 def _rfc3339(event: Event) -> str:
     try:
-        moment = _EPOCH + timedelta(milliseconds=event.time_ms)
+        moment = _moment(event.time_ms)
     except OverflowError as error:
         message = f"{type(event).__name__} {event.id} has the impossible time_ms {event.time_ms}."
         raise MalformedEventError(message) from error
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _moment(time_ms: int) -> datetime:
+    """Raises OverflowError where no calendar of ours goes on."""
+    return _EPOCH + timedelta(milliseconds=time_ms)
+
+
 def read_time(event_type: str, text: str) -> int:
     """A time as CloudEvents write it, in ms since the epoch.
 
-    Raises:  MalformedEventError: it is none, or has no zone.
+    Raises:  MalformedEventError: it is none, has no zone, or in UTC lies in no year of four digits.
     """
     try:
-        return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
-    except (ValueError, TypeError) as error:  # TypeError: a time without zone
+        time_ms = (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+        _moment(time_ms)  # or it could be read, but no event written that follows from it
+    except (ValueError, TypeError, OverflowError) as error:  # TypeError: a time without zone
         message = (
             f"{event_type} has the time {text!r} (ce_time); write RFC 3339 with a zone, e.g. 2026-01-31T12:00:00Z."
         )
         raise MalformedEventError(message) from error
+    return time_ms

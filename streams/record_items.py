@@ -7,7 +7,8 @@ worker's index.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from schemas.context import context_at
 from schemas.errors import RejectedError
@@ -17,6 +18,7 @@ from streams.conversation import ConversationIndex, session_conversation
 from streams.observed import ObservedTurn, events_of_observed
 from streams.open_actions import OpenAction
 from streams.openai_forms import message_of, reply_of, tools_of
+from streams.record_arguments import ends_of, refuse_other, refuse_unlisted
 from streams.record_recall import Missing, missing_for
 from streams.sampling import sampling_of
 
@@ -55,6 +57,11 @@ class Turn:
     def observed(self) -> ObservedTurn:
         """It in our words. Raises: RejectedError: what the program gave is none."""
         if self._observed is None:
+            refuse_other("model", self.model, str)
+            refuse_other("subject", self.subject, str)
+            refuse_other("session_id", self.session_id, str, NoneType)
+            refuse_other("request", self.request, Mapping)
+            refuse_unlisted("turn_type", self.turn_type, get_args(TurnType))
             reply, asked = reply_of(self.reply), self.request.get("model")
             self._observed = ObservedTurn(
                 action_id=self.action_id,
@@ -83,7 +90,12 @@ class Answer:
     session_id: str | None
 
     def missing(self, index: ConversationIndex) -> Missing | None:
-        """What must be read back to know it; its session's last is only known from all that is recorded of it."""
+        """What must be read back to know it; its session's last is only known from all that is recorded of it.
+
+        Raises:  RejectedError: it is named by something else than texts.
+        """
+        refuse_other("action_id", self.action_id, str)
+        refuse_other("session_id", self.session_id, str, NoneType)
         session = "" if self.session_id is None else session_conversation(self.tenant, self.session_id)
         if not self.action_id:
             return Missing(conversation_id=session) if session else None
@@ -128,6 +140,7 @@ class NextState:
 
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The next state."""
+        refuse_other("exit_code", self.exit_code, int, NoneType)
         action, messages = self.answer.found(index), tuple(map(message_of, self.messages))
         is_tools = self.exit_code is not None or any(message.role == "tool" for message in messages)
         has_ended = not self.messages and self.exit_code is None
@@ -167,8 +180,12 @@ class Feedback:
 
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The feedback."""
+        refuse_unlisted("thumb", self.thumb, (None, *get_args(Thumb)))
+        refuse_other("comment", self.comment, str)
+        worst, best = ends_of(self.scale)
+        for name, number in (("rating", self.rating), ("scale", worst), ("scale", best)):
+            refuse_other(name, number, int, float, NoneType)
         action = self.answer.found(index)
-        worst, best = self.scale or (None, None)
         return (
             FeedbackGiven(
                 id=self.id,

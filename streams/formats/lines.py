@@ -96,7 +96,7 @@ def _entries(file: BinaryIO, path: Path) -> Iterator[Object | BadLine]:
     try:
         # Each entry stays bytes until it is its turn: as Python objects a list takes ten times its room.
         found = [data] if data.lstrip()[:1] == b"{" else msgspec.json.decode(data, type=entries)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise NotTheFormatError(f"{path} is cut off, or no JSON ({error}): export it again.") from error
     for number, raw in enumerate(found, start=1):
         yield read_object(bytes(raw), Place(file=str(path), line=number))

@@ -20,10 +20,12 @@ import pyarrow as pa
 from schemas.errors import RejectedError
 from schemas.events import FinishReason
 from schemas.messages import normalise_message
-from streams.formats.lines import Object, bad_line, objects, read_object
+from streams.formats.lines import MAX_LINE_BYTES, Object, bad_line, objects, read_object
 from streams.formats.old_chats import BadLine, Found, NotTheFormatError, OldConversation, Place, Said
 from streams.formats.times import time_of
+from streams.printable import printable
 
+MAX_NAME_CHARS = 80  # of a session, in a place
 SQLITE_MARK = b"SQLite format 3\0"
 _ENTRIES = "SELECT session_id, seq, event_json, event_zstd, event_utf8_bytes FROM transcript_events ORDER BY 1, 2"
 _STOPS: dict[object, FinishReason] = {
@@ -64,6 +66,7 @@ def read_sqlite(path: Path) -> Iterator[Found]:
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+            store.text_factory = bytes  # a text that is no UTF-8 must not end the rows behind it
             for _, rows in groupby(store.execute(_ENTRIES), key=itemgetter(0)):
                 yield from _session(_objects(rows, path))
     except sqlite3.Error as error:
@@ -73,18 +76,30 @@ def read_sqlite(path: Path) -> Iterator[Found]:
 
 
 def _objects(rows: Iterable[Any], path: Path) -> Iterator[Object | BadLine]:
-    for session_id, number, text, packed, num_bytes in rows:
-        place = Place(file=f"{path}#{session_id}", line=number + 1)
-        try:
-            raw = text.encode() if packed is None else _unpacked(packed, num_bytes)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            yield bad_line(bytes(packed), place, f"It is packed in a way that cannot be undone ({error})")
-        else:
-            yield read_object(raw, place)
+    for count, (session_id, number, text, packed, num_bytes) in enumerate(rows):
+        place = Place(file=f"{path}#{_name(session_id)}", line=1 + (number if isinstance(number, int) else count))
+        match text, packed, num_bytes:
+            case bytes(), None, _:
+                yield read_object(text, place)
+            case _, bytes(), int() if 0 < num_bytes <= MAX_LINE_BYTES:
+                yield _unpacked(packed, num_bytes, place)
+            case _:
+                raw = packed if isinstance(packed, bytes) else b""
+                yield bad_line(raw, place, f"It holds no text, or a packed one of {str(num_bytes)[:40]} bytes")
 
 
-def _unpacked(packed: bytes, num_bytes: int) -> bytes:
-    return pa.Codec("zstd").decompress(packed, decompressed_size=num_bytes, asbytes=True)
+def _name(session_id: object) -> str:
+    """A session's name in a place, which is one line."""
+    text = session_id.decode(errors="replace") if isinstance(session_id, bytes) else str(session_id)
+    return printable(text[:MAX_NAME_CHARS])
+
+
+def _unpacked(packed: bytes, num_bytes: int, place: Place) -> Object | BadLine:
+    try:
+        raw = pa.Codec("zstd").decompress(packed, decompressed_size=num_bytes, asbytes=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return bad_line(packed, place, f"It is packed in a way that cannot be undone ({error})")
+    return read_object(raw, place)
 
 
 def _session(found: Iterable[Object | BadLine]) -> Iterator[Found]:

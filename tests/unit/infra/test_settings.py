@@ -7,6 +7,7 @@ import pytest
 from infra.settings import Settings, run_configured
 from infra.settings_file import load_settings
 from schemas.errors import SettingsError
+from serving.keys import key_digest
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +102,7 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(line: str) -> None:
 
 def test_secrets_come_from_the_environment() -> None:
     settings = load("", NEXTSTATE_API_KEYS="k1, acme:k2", NEXTSTATE_KAFKA_SASL_PASSWORD="pw")
-    assert settings.gateway.api_keys == {"k1": "default", "k2": "acme"}
+    assert settings.gateway.api_keys == {key_digest("k1"): "default", key_digest("k2"): "acme"}
     assert settings.kafka.client == {"sasl.password": "pw"}
 
 
@@ -125,3 +126,46 @@ def test_a_policy_name_that_cannot_be_a_folder_is_refused() -> None:
 def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "NEXTSTATE_HOME", str(tmp_path / "elsewhere"))
     assert load_settings(None, (), {}).home == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "text", ["port = " + "9" * 5000, "x = " + "[" * 5000, "x = " + "{a=" * 2000 + "1" + "}" * 2000]
+)
+def test_toml_that_ends_the_parser_is_a_sentence_too(text: str) -> None:
+    assert refusal(text).startswith("nextstate.toml is not valid TOML: ")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000])
+def test_an_option_that_ends_the_parser_is_plain_text(value: str) -> None:
+    sentence = refusal("", f"gateway.port={value}")
+    assert sentence.startswith(f"--set: gateway.port is '{value[:5]}")
+    assert len(sentence) < 300
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (f"[gateway]\nmax_body_bytes = {2**63}", "gateway.max_body_bytes is a number of more than 64 bits"),
+        ("[gateway]\nmax_open_age_s = inf", "gateway.max_open_age_s is inf"),
+        ("[gateway]\nmax_open_age_s = nan", "gateway.max_open_age_s is nan"),
+    ],
+)
+def test_what_the_recorded_run_could_not_hold_is_refused(line: str, told: str) -> None:
+    assert refusal(line).startswith(told)
+
+
+def test_bytes_that_are_no_utf8_are_refused_and_a_secret_among_them_is_not_repeated() -> None:
+    assert refusal("", "judge.model=\udcff").startswith("judge.model holds bytes that are no UTF-8")
+    sentence = refusal("", NEXTSTATE_API_KEYS="hunter2\udcff")
+    assert "NEXTSTATE_API_KEYS" in sentence
+    assert "hunter2" not in sentence
+
+
+def test_a_long_key_or_value_is_not_repeated_whole() -> None:
+    assert len(refusal(f"{'x' * 5000} = 1")) < 1000
+    assert len(refusal("", f"gateway.port={'x' * 70_000}")) < 300
+    assert len(refusal("", "a\n" * 5000)) < 300
+
+
+def test_printed_settings_show_no_secret() -> None:
+    assert "hunter2" not in repr(load("", NEXTSTATE_KAFKA_SASL_PASSWORD="hunter2", NEXTSTATE_API_KEYS="hunter2"))

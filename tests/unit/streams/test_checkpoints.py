@@ -83,6 +83,11 @@ def _delete_folder(folder: Path) -> None:
     folder.rmdir()
 
 
+def _garble_manifest(folder: Path) -> None:
+    raw = (folder / MANIFEST_NAME).read_bytes()
+    (folder / MANIFEST_NAME).write_bytes(raw.replace(b"assistant", b"assist\xeent"))
+
+
 def _truncate(folder: Path) -> None:
     raw = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(raw[:-4])
@@ -104,6 +109,8 @@ def _swap_manifest(folder: Path) -> None:
         (_delete_folder, "does not exist"),
         (lambda folder: (folder / MANIFEST_NAME).unlink(), "has no manifest.json"),
         (lambda folder: (folder / MANIFEST_NAME).write_text("{"), "does not decode"),
+        (lambda folder: (folder / MANIFEST_NAME).write_text('{"x":' + "[" * 5000), "does not decode"),
+        (_garble_manifest, "does not decode"),
         (_swap_manifest, "was published"),
         (lambda folder: (folder / "adapter_config.json").unlink(), "lacks file 'adapter_config.json'"),
         (lambda folder: (folder / "stray.bin").write_bytes(b"x"), "file 'stray.bin' that its manifest does not list"),

@@ -165,6 +165,8 @@ def test_a_value_that_does_not_fit_is_a_rejection_naming_type_and_field(value: b
         ("ce_id", b""),
         ("ce_time", b"yesterday"),
         ("ce_time", b"2026-02-13T16:26:40"),  # whose noon?
+        ("ce_time", b"9999-12-31T23:59:59-23:59"),  # in UTC the year 10000
+        ("ce_time", b"0001-01-01T00:00:00+23:59"),
     ],
 )
 def test_a_broken_header_is_a_rejection_that_names_it(name: str, raw: bytes | None) -> None:

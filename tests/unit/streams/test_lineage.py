@@ -5,10 +5,11 @@ from made_log import MadeLog
 
 from streams.lineage import LINE_CHARS, LineageNode, UnknownIdError, checkpoint_lineage, find, render_tree
 from streams.query import LogQuery
+from tests.version_lines import rolled_back
 
 
-@pytest.fixture(scope="module")
-def taught() -> LogQuery:
+@pytest.fixture
+def taught_log() -> MadeLog:
     log = MadeLog()
     log.ready("a0", -1, "Answer without bold.", question="How can I sleep?", answer="**Tips**", reply="No bold please.")
     log.ready("a1", 1, question="No bold please.", answer="Sleep early.", reply="Thanks!")
@@ -18,7 +19,12 @@ def taught() -> LogQuery:
     log.batch("b2", "a2")
     log.checkpoint(2, {"b2": ("a2",)})
     log.action("a3", "Bye", "Bye!", version=2)
-    return log.query()
+    return log
+
+
+@pytest.fixture
+def taught(taught_log: MadeLog) -> LogQuery:
+    return taught_log.query()
 
 
 def test_a_checkpoint_is_walked_down_to_the_words(taught: LogQuery) -> None:
@@ -104,6 +110,14 @@ def test_an_abstention_is_told_with_its_reason(taught: LogQuery) -> None:
 def test_an_unknown_id_is_one_sentence(taught: LogQuery, wanted: str) -> None:
     with pytest.raises(UnknownIdError, match=rf"^Nothing in the log has the id {re.escape(repr(wanted))}; .*\.$"):
         find(taught, wanted)
+
+
+def test_a_rollback_leads_to_the_version_whose_weights_it_has(taught_log: MadeLog) -> None:
+    taught_log.put("promotions", rolled_back(3, 1, policy="assistant"))
+    node = find(taught_log.query(), "assistant@3")
+    assert node.label == "assistant@3, rolled back to version 1: asked for"
+    assert [child.id for child in node.children] == ["checkpoint-1"]
+    assert find(taught_log.query(), "b3") == node
 
 
 def test_an_unknown_version_is_one_sentence(taught: LogQuery) -> None:

@@ -444,3 +444,45 @@ def test_what_close_gives_up_on_is_counted_and_said(
     assert [record.message for record in caplog.records] == ["closing with 2 items that are not recorded"]
     goes_on.set()
     recorder.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"model": 5}, "model is of type int"),
+        ({"turn_type": "maiin"}, "turn_type is 'maiin'"),
+        ({"request": ["x"]}, "request is of type list"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(heard: Heard, told: dict[str, Any], named: str) -> None:
+    heard.recorder.record([HELLO], "hi", **told)
+    with pytest.raises(RejectedError, match=named):
+        heard.events()
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"thumb": "up"}, "thumb is 'up'; give one of None, -1, 1"),
+        ({"thumb": True}, "thumb is True"),
+        ({"rating": "5", "scale": (1, 5)}, "rating is of type str"),
+        ({"rating": 5, "scale": (1,)}, "scale is no pair"),
+        ({"rating": 5, "scale": (1, "5")}, "scale is of type str"),
+        ({"rating": 2**64, "scale": (1, 2**64)}, "more than 64 bits"),
+        ({"comment": b"x"}, "comment is of type bytes"),
+    ],
+)
+def test_feedback_of_another_type_is_named(heard: Heard, told: dict[str, Any], named: str) -> None:
+    action_id = heard.recorder.record([HELLO], "hi")
+    heard.events()
+    heard.recorder.feedback(action_id, **told)
+    with pytest.raises(RejectedError, match=named):
+        heard.events()
+
+
+def test_an_answer_that_is_named_by_no_text_is_refused(heard: Heard) -> None:
+    heard.recorder.next_state(["a"], HELLO)  # type: ignore[arg-type]
+    heard.recorder.feedback("", session_id=5, thumb=1)  # type: ignore[arg-type]
+    for item, named in zip(heard.items, ("action_id is of type list", "session_id is of type int"), strict=True):
+        with pytest.raises(RejectedError, match=named):
+            item.missing(heard.index)

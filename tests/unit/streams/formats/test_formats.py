@@ -164,6 +164,7 @@ def test_a_bad_entry_of_a_list_is_named_by_its_number(bad: object, word: str, tm
         (b"question,answer\nHello?,Yes.\n", "no conversations in a format that is known here"),
         (b'{"text": "no chat"}\n', "no conversations in a format that is known here"),
         (json.dumps([SHAREGPT, SHAREGPT])[:-9].encode(), "is cut off, or no JSON"),
+        (b"[\n" + b"[" * 20_000, "is cut off, or no JSON"),
         (b"SQLite format 3\0" + bytes(4096), "is no session store of OpenClaw"),
     ],
 )

@@ -103,3 +103,43 @@ def test_a_database_of_something_else_is_one_sentence(tmp_path: Path) -> None:
         opened.execute("CREATE TABLE songs (title TEXT)")
     with pytest.raises(NotTheFormatError, match="no such table: transcript_events"):
         list(read_chats(path, "openclaw"))
+
+
+ODD_ROWS: list[tuple[object, ...]] = [
+    ("s1", None, '{"type": "session"}', None, None),
+    ("s1", "x", None, None, None),
+    ("s1", 8, 1.5, None, None),
+    ("s1", 8, None, "packed", 6),
+    ("s1", 8, None, b"packed", None),
+    ("s1", 8, None, b"packed", -1),
+    ("s1", 8, None, b"packed", 2**40),
+    ("s1", 8, b"\xff{}", None, None),
+]
+
+
+@pytest.mark.parametrize("row", ODD_ROWS)
+def test_a_row_of_other_types_or_of_no_size_is_a_bad_line_and_the_others_are_read(
+    row: tuple[object, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE transcript_events (session_id, seq, event_json, event_zstd, event_utf8_bytes)")
+        plain = [("s1", number, json.dumps(entry), None, None) for number, entry in enumerate(SESSION)]
+        made.executemany("INSERT INTO transcript_events VALUES (?, ?, ?, ?, ?)", [*plain, row])
+    found = list(read_chats(path, tell_format(path)))
+    bad = [one for one in found if isinstance(one, BadLine)]
+    assert len(bad) == (row[2] != '{"type": "session"}')
+    assert all("export it again" in str(one.error) for one in bad)
+    assert words(found[-1]) == WORDS
+
+
+def test_a_text_that_is_no_utf8_does_not_end_the_rows_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE transcript_events (session_id, seq, event_json, event_zstd, event_utf8_bytes)")
+        made.execute("INSERT INTO transcript_events VALUES ('s0', 0, CAST(x'ff7b7d' AS TEXT), NULL, NULL)")
+        plain = [("s1", number, json.dumps(entry), None, None) for number, entry in enumerate(SESSION)]
+        made.executemany("INSERT INTO transcript_events VALUES (?, ?, ?, ?, ?)", plain)
+    bad, *others = read_chats(path, tell_format(path))
+    assert isinstance(bad, BadLine)
+    assert [words(one) for one in others] == [WORDS]
