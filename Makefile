@@ -7,7 +7,7 @@ BIN := .venv/bin
 LISTS := infra/requirements
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check install lock clean
+.PHONY: demo test faults check install lock audit-dependencies clean
 
 demo: install  ## starts everything, talks to the model, and shows that it learned
 	@$(BIN)/nextstate demo
@@ -20,6 +20,9 @@ test: install  ## what CI runs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+faults: install  ## kills, outages, poison: hours, in parts that resume
+	@$(BIN)/nextstate faults
 
 install: $(INSTALLED)
 
@@ -42,6 +45,9 @@ $(BIN)/uv: $(LISTS)/uv.txt
 lock: $(BIN)/uv  ## solves runtime.in again, for every platform, into laptop.txt
 	cd $(LISTS) && ../../$(BIN)/uv pip compile runtime.in --override overrides.txt --python-version 3.11 --universal \
 	  --generate-hashes --no-header --no-annotate --quiet -o laptop.txt
+
+audit-dependencies: $(BIN)/uv  ## asks PyPI's advisories about every pinned package; fails where it gets no answer, too
+	$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement $(LISTS)/laptop.txt
 
 clean:  ## keeps .nextstate: it holds your log and checkpoints
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

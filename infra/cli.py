@@ -118,6 +118,16 @@ def connect(settings: Settings, client: str | None, as_json: bool) -> int:
 
 
 @nextstate.command()
+@click.option("--tenant", default="default", show_default=True, help="Whose it is to be.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def key(tenant: str, as_json: bool) -> int:
+    """A new API key, and its digest for the machine that serves; the key is kept nowhere."""
+    from infra.commands.key import show_key
+
+    return show_key(tenant, as_json=as_json)
+
+
+@nextstate.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @configured
@@ -176,16 +186,40 @@ def users(
     questions: Path | None,
 ) -> int:
     """How many sessions until three users are satisfied three times in a row. Resumes; needs no running stack."""
-    from infra.commands.experiment import run_single, run_users, wanted_runs
-    from infra.experiment.methods import IN_TABLE
+    from infra.commands.experiment import default_methods, run_single, run_users, wanted_runs
     from infra.experiment.run import RunSettings
     from infra.experiment.run_log import RunId
 
     shared = RunSettings(cap=cap, out=out, questions=questions)
     if run_only is not None:
         return run_single(settings, RunId.parse(run_only), shared, report)
-    run_ids = wanted_runs(methods or ",".join(IN_TABLE), seeds, mode, live=live)
+    run_ids = wanted_runs(methods or default_methods(live=live), seeds, mode, live=live)
     return run_users(settings, run_ids, shared, jobs=jobs, report=report)
+
+
+@nextstate.command()
+@click.argument("parts", nargs=-1, metavar="[PART]...")
+@click.option("--list", "lists", is_flag=True, help="Say which parts there are.")
+@click.option("--short", "is_short", is_flag=True, help="The size that `make test` runs: minutes, not hours.")
+@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn at random.")
+@click.option(
+    "--out",
+    default="faults",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where results go, and what a fault leaves that did not hold.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def faults(
+    settings: Settings, *, parts: tuple[str, ...], lists: bool, is_short: bool, seed: int, out: Path, as_json: bool
+) -> int:
+    """Kill, freeze, fill up, poison: prove that nothing is lost or done twice. Resumes; needs no running stack."""
+    from infra.commands.faults import list_parts, show_faults
+
+    if lists:
+        return list_parts()
+    return show_faults(settings, parts, report, seed=seed, is_short=is_short, out=out, as_json=as_json)
 
 
 @nextstate.command()

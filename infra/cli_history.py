@@ -161,4 +161,16 @@ def restore(settings: Settings, archive: Path | None) -> int:
     return restore_archive(settings, archive, report)
 
 
-HISTORY = (query, export, lineage, audit, replay, rejudge, train, erase, restore)
+@click.command()
+@click.argument("version", type=int, required=False)
+@click.option("--reason", default="asked for", show_default=True, help="Why, for the log.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured
+def rollback(settings: Settings, version: int | None, *, reason: str, as_json: bool) -> int:
+    """Go back to a kept VERSION, as a new version; without one, to that before the one that serves. 0: the base."""
+    from infra.commands.rollback import show_rollback
+
+    return show_rollback(settings, version, reason, as_json=as_json)
+
+
+HISTORY = (query, export, lineage, audit, replay, rejudge, train, rollback, erase, restore)

@@ -22,6 +22,7 @@ from schemas.errors import FatalError, NextstateError, RejectedError, RetryableE
 from schemas.events import Event
 from streams.client import RestartNeededError
 from streams.codec import Encoded, decode
+from streams.failpoints import failpoint
 from streams.producer import EventProducer, Placed
 from streams.spool import Spool
 from streams.stamp import read_stamp
@@ -157,6 +158,7 @@ class Recorder:
         Raises:  RejectedError: it cannot be encoded; SpoolFullError: Kafka is away and the spool full: it is not safe.
         """
         record = self._producer.prepare(topic, event)
+        failpoint("gateway.before-emit")
         if self.healthy:
             try:
                 with self._producer.stamped(record) as stamped:
@@ -166,7 +168,9 @@ class Recorder:
             except NextstateError as error:
                 self._spool_from_now_on(str(error))
             else:
+                failpoint("gateway.emitted")
                 if await self._acknowledged(sent):
+                    failpoint("gateway.acknowledged")
                     return "kafka"
                 record = stamped
         await self._keep(topic, record)
@@ -264,6 +268,7 @@ class Recorder:
         chunk = await asyncio.to_thread(self._oldest)
         await asyncio.gather(*[self._send_spooled(raw) for _, raw in chunk])
         if chunk:
+            failpoint("spool.delivered")
             await asyncio.to_thread(self._spool.drop, chunk[-1][0])
 
     async def _send_spooled(self, raw: bytes) -> None:

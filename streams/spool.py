@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from schemas.errors import FatalError, SpoolFullError
+from streams.failpoints import failpoint
 
 _LOGGER = logging.getLogger(__name__)
 _FRAME = struct.Struct(">II")  # length in bytes, crc32 of them
@@ -94,6 +95,7 @@ class Spool:
                 message = f"The spool {self._path} cannot grow: {error.strerror}; {_fix(error)}."
                 raise SpoolFullError(message) from error
             self._end += len(frames)
+        failpoint("spool.synced")
 
     def replay(self) -> Iterator[tuple[int, bytes]]:
         """The waiting records, oldest first, each with the position to `drop` when it is delivered."""
@@ -134,6 +136,7 @@ class Spool:
         file, left = self._opened(), memoryview(frames)
         while left:
             left = left[file.write(left) :]
+        failpoint("spool.before-fsync")
         os.fsync(file.fileno())
 
     def _frames(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:

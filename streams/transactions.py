@@ -21,6 +21,7 @@ from streams.client import PRODUCER, RestartNeededError, as_ours, open_client
 from streams.codec import encode
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded
+from streams.failpoints import failpoint
 from streams.stamp import Stamper
 from streams.topics import Topic
 
@@ -56,8 +57,10 @@ class TransactionalProducer:
         self._until_done("Starting transactions", lambda: self._client.init_transactions(_ANSWER_TIMEOUT_S))
 
     @contextmanager
-    def transaction(self, group_consumer: GroupConsumer, recorded: Recorded) -> Iterator[None]:
-        """Everything sent inside commits together with `recorded` being done.
+    def transaction(
+        self, group_consumer: GroupConsumer | None = None, recorded: Recorded | None = None
+    ) -> Iterator[None]:
+        """Everything sent inside commits together, and with `recorded` being done, where something was consumed.
 
         Raises:  BrokerUnavailableError: aborted, try again from `recorded`; RestartNeededError: perhaps committed, only
                  the next `init` finds out; FatalError: fenced out by another process; and whatever is raised inside.
@@ -71,7 +74,8 @@ class TransactionalProducer:
             if not isinstance(error, FatalError | RestartNeededError):
                 self._abort()
                 self._stamper.rewind(first_seq)
-                group_consumer.rewind(recorded)
+                if group_consumer is not None and recorded is not None:
+                    group_consumer.rewind(recorded)
             raise
 
     def send(self, topic: Topic, event: Event) -> None:
@@ -92,17 +96,21 @@ class TransactionalProducer:
         """End; a transaction that is still open is aborted by the next `init`."""
         self._client = None
 
-    def _commit(self, group_consumer: GroupConsumer, recorded: Recorded) -> None:
-        position, metadata = [group_consumer.after(recorded)], group_consumer.raw.consumer_group_metadata()
-        self._until_done(
-            "Adding offsets to the transaction",
-            lambda: self._client.send_offsets_to_transaction(position, metadata, _ANSWER_TIMEOUT_S),
-        )
+    def _commit(self, group_consumer: GroupConsumer | None, recorded: Recorded | None) -> None:
+        if group_consumer is not None and recorded is not None:
+            position, metadata = [group_consumer.after(recorded)], group_consumer.raw.consumer_group_metadata()
+            failpoint("transaction.before-offsets")
+            self._until_done(
+                "Adding offsets to the transaction",
+                lambda: self._client.send_offsets_to_transaction(position, metadata, _ANSWER_TIMEOUT_S),
+            )
+            failpoint("transaction.offsets-added")
         try:
             self._until_done("Committing the transaction", lambda: self._client.commit_transaction(_ANSWER_TIMEOUT_S))
         except _UndecidedError as error:
             message = f"Kafka did not say whether a transaction was committed; a restart finds out. {error}"
             raise RestartNeededError(message) from error
+        failpoint("transaction.committed")
 
     def _abort(self) -> None:
         self._until_done("Aborting the transaction", lambda: self._client.abort_transaction(_ANSWER_TIMEOUT_S))

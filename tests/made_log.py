@@ -212,6 +212,16 @@ class MadeLog:
             context = self._context(f"trained-{a}-{version}", {})
             self.put("trained", e.ActionTrained(**context, action_id=a, sample_id=f"sample-{a}", version=version))
 
+    def refused(self, version: int, reason: str, **own: Any) -> None:
+        """The gate refuses version `version`."""
+        event = e.PolicyRefused(
+            **self._context(f"refused-{version}", own),
+            version=version,
+            checkpoint_id=f"checkpoint-{version}",
+            reason=reason,
+        )
+        self.put("promotions", event)
+
     def ready(
         self,
         a: str,

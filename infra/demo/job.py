@@ -26,7 +26,7 @@ from infra.demo.user import ScriptedUser, Tally
 from infra.fresh import empty, fresh
 from infra.home import Home
 from infra.prepare import prepare
-from infra.settings import Settings
+from infra.settings import Settings, private
 from infra.stack import Report, Stack, running_stack
 from infra.watch import Observed, watching
 from schemas.errors import RetryableError
@@ -88,7 +88,7 @@ def run_demo(settings: Settings, *, seed: int, through: str = SDK) -> int:
 
 def demo_settings(prepared: Settings, seed: int) -> Settings:
     """The settings of one demo, whose log is empty: its version 0 is the base model."""
-    own = fresh(prepared, "demo")
+    own = private(fresh(prepared, "demo"))
     return own.model_copy(update={"trainer": own.trainer.model_copy(update={"seed": seed})})
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from schemas.errors import FatalError, RejectedError
 from streams.erasures import Erasure, Erasures
+from streams.failpoints import failpoint
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -156,6 +157,7 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Makes this state the archive's, as a whole or not at all. Its files must be safe on disk (`make_safe`)."""
     write_safely(folder / MANIFEST, msgspec.json.encode(manifest))
+    failpoint("archiver.manifest-written")
 
 
 def read_complete_ms(folder: Path) -> int:
@@ -182,7 +184,9 @@ def make_safe(partial: Path, path: Path) -> None:
     """Gives a finished file its name; both survive a power cut from then on."""
     with partial.open("rb") as file:
         os.fsync(file.fileno())
+    failpoint("archiver.before-rename")
     partial.replace(path)
+    failpoint("archiver.renamed")
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -21,6 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     log = taught()
     log.feedback("a0", 1)
+    log.refused(1, "It repeats 80% of its 4-grams; gate.max_repeated is 0.3.")
     archive(folder, log.as_sent())
     return folder
 
