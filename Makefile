@@ -19,7 +19,7 @@ test: install  ## what CI runs
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 faults: install  ## kills, outages, poison: hours, in parts that resume
 	@$(BIN)/nextstate faults

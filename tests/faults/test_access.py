@@ -29,7 +29,10 @@ def test_the_part_is_in_the_suite() -> None:
     assert faults_of("access") is FAULTS
 
 
-@pytest.mark.parametrize(("place", "least"), [(0, 3 * len(DOORS)), (1, 2), (2, 30)])
+@pytest.mark.parametrize(
+    ("place", "least"),
+    [(0, 3 * len(DOORS)), pytest.param(1, 2, marks=pytest.mark.long), pytest.param(2, 30, marks=pytest.mark.long)],
+)
 def test_what_is_promised_holds(trial: Trial, place: int, least: int) -> None:
     outcome = run(FAULTS[place], trial)
     assert outcome.holds, outcome.wrong

@@ -9,7 +9,7 @@ from infra.faults.outcome import Trial
 from infra.home import Home
 from infra.settings import Settings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.kafka, pytest.mark.timeout(900)]
 
 
 def test_an_engine_may_fail_in_every_way_under_load(home: Home, tmp_path: Path) -> None:

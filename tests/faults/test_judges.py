@@ -50,6 +50,7 @@ def test_the_embedded_judge_is_flipped_no_more_often_than_was_measured(trial: Tr
     assert outcome.tried >= 300
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.timeout(1800)
 def test_a_slow_judge_holds_up_nobody_else(trial: Trial) -> None:

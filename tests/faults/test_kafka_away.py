@@ -9,7 +9,7 @@ from infra.faults.parts import faults_of
 from infra.home import Home
 from infra.settings import Settings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.kafka, pytest.mark.timeout(900)]
 
 
 def tried(part: str, name: str, home: Home, folder: Path) -> Outcome:

@@ -9,7 +9,7 @@ from infra.faults.soak import COMPONENTS, try_soak
 from infra.home import Home
 from infra.settings import Settings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 
 def test_at_steady_load_nothing_fails_falls_behind_or_stays_open(home: Home, tmp_path: Path) -> None:
