@@ -25,12 +25,20 @@ UNHEALTHY = 1
 
 def run_attached(settings: Settings, report: Report) -> int:
     """Runs the stack until Ctrl-C, SIGTERM or `down`."""
+    _refuse_open_doors(settings)
     prepare(settings, report)  # before the event loop: Ctrl-C ends a download or a conversion at once
     try:
         asyncio.run(_run(settings, report))
     except (KeyboardInterrupt, asyncio.CancelledError):
         report("stopped")
     return 0
+
+
+def _refuse_open_doors(settings: Settings) -> None:
+    """Before anything is fetched: nobody should wait for minutes to hear that it will not start."""
+    from infra.stack import refuse_open_doors
+
+    refuse_open_doors(settings)
 
 
 async def _run(settings: Settings, report: Report) -> None:
@@ -50,6 +58,7 @@ def run_detached(settings: Settings, report: Report) -> int:
 
     Raises:  FatalError with the last line of its log when it ends before that.
     """
+    _refuse_open_doors(settings)
     home = Home(settings.home)
     prepare(settings, report)
     home.logs.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from streams.consumer import read_all
 from streams.recorded import Recorded
 
 _LOOK_S = 2.0
+_ARCHIVED_WITHIN_S = 60.0  # a flush is due each second; other work may keep the cores
 _ASK_MORE = 3  # failures of the audit that are told by their sentence
 
 
@@ -51,6 +52,7 @@ def reckon(kafka: KafkaConfig, ledger: Ledger, archive: Path | None = None) -> R
 
     Args:    archive: folder that must hold each record of the log once; None: not looked at.
     """
+    unarchived = _unarchived_at_last(kafka, archive) if archive else []
     records = _read(kafka)
     lost = {f"action {one}" for one in (ledger.acknowledged - ledger.unrecorded) - _ids(records, topics.ACTIONS)}
     reactions = ledger.reacted_to - _values(records, topics.NEXT_STATES, "action_id")
@@ -62,7 +64,7 @@ def reckon(kafka: KafkaConfig, ledger: Ledger, archive: Path | None = None) -> R
     return Reckoning(
         lost=tuple(sorted(lost)),
         twice=tuple(sorted(action_id for action_id, times in trained.items() if times > 1)),
-        wrong=(*_audited(records), *_gaps(checkpoints), *(_unarchived(records, archive) if archive else ())),
+        wrong=(*_audited(records), *_gaps(checkpoints), *unarchived),
         num_trained=len(trained),
         num_versions=len(checkpoints),
     )
@@ -91,6 +93,14 @@ def _audited(records: Sequence[Recorded]) -> list[str]:
 def _gaps(checkpoints: Sequence[Any]) -> list[str]:
     versions = sorted(one.version for one in checkpoints)
     return [] if versions == list(range(1, len(versions) + 1)) else [f"versions are {versions}"]
+
+
+def _unarchived_at_last(kafka: KafkaConfig, folder: Path) -> list[str]:
+    """What is still not in the archive when the archiver has had its time."""
+    end_s = time.monotonic() + _ARCHIVED_WITHIN_S
+    while (found := _unarchived(_read(kafka), folder)) and time.monotonic() < end_s:
+        time.sleep(_LOOK_S)
+    return found
 
 
 def _unarchived(records: Sequence[Recorded], folder: Path) -> list[str]:

@@ -117,6 +117,9 @@ async def test_a_transaction_takes_offsets_and_records_together(kafka: KafkaConf
     finally:
         producer.close()
         consumer.close()
+    deadline = time.monotonic() + START_S  # a commit is acknowledged before its markers are in the partitions
+    while not list(read_all(kafka, [TRAINED])) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
     assert [one.event.id for one in read_all(kafka, [TRAINED]) if one.event] == ["y"]
     assert group_lags(kafka) == {"workers": 0}
 

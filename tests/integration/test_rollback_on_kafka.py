@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.tiny_llama import save_tiny_llama
 
+from infra.tiny_model import save_tiny_llama
 from schemas.errors import RejectedError
 from schemas.events import CheckpointPublished, Event, PolicyRefused
 from streams import topics
