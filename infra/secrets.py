@@ -101,7 +101,7 @@ def _tenants_key(item: str, number: int) -> tuple[str, str]:
     """Digest and tenant of one item."""
     before, prefix, hexadecimal = item.rpartition(PREFIX)
     tenant, _, key = (before.removesuffix(":"), "", PREFIX + hexadecimal) if prefix else item.rpartition(":")
-    return _digest(key, f"Item {number} of {API_KEYS.variable}"), tenant or DEFAULT_TENANT
+    return _digest(key, f"{API_KEYS.variable}: item {number}"), tenant or DEFAULT_TENANT
 
 
 def _digest(key: str, where: str) -> str:

@@ -51,7 +51,9 @@ def command(
         environment |= _cpu_environment(config)
     given = [part for name, value in arguments.items() if value is not None for part in (f"--{name}", str(value))]
     modules = ["--lora-target-modules", *config.lora_target_modules]
-    return [sys.executable, "-m", "serving.launch.server", *given, *flags, *modules, *config.extra_args], environment
+    # Only a server that has keys to hide needs ours around it.
+    server = "serving.launch.server" if any(keys_for(config).values()) else "sglang.launch_server"
+    return [sys.executable, "-m", server, *given, *flags, *modules, *config.extra_args], environment
 
 
 def device_of(config: EngineConfig) -> Literal["cpu", "cuda"]:

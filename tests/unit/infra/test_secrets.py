@@ -52,7 +52,7 @@ def test_a_key_is_kept_as_its_digest_which_may_be_given_instead(item: str, kept:
 
 @pytest.mark.parametrize("item", ["sha256:12", "acme:sha256:" + "g" * 64, "acme:", "a key", "kl\u00e9", "acme:sha256:"])
 def test_what_is_neither_is_refused_and_not_repeated(item: str) -> None:
-    with pytest.raises(SettingsError, match=r"Item 2 of NEXTSTATE_API_KEYS is no (key|digest): ") as refused:
+    with pytest.raises(SettingsError, match=r"NEXTSTATE_API_KEYS: item 2 is no (key|digest): ") as refused:
         keys(f"k1,{item}")
     assert item.rpartition(":")[2] == "" or item.rpartition(":")[2] not in str(refused.value)
 

@@ -25,7 +25,7 @@ def shims_of(config: EngineConfig) -> str:
 def test_the_cpu_path_has_its_shims_and_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/mine")
     arguments, environment = command(EngineConfig(num_threads=2), MODEL, 1234, "cpu")
-    assert arguments[:3] == [sys.executable, "-m", "serving.launch.server"]
+    assert arguments[:3] == [sys.executable, "-m", "sglang.launch_server"]
     assert option(arguments, "model-path") == "/models/m"
     assert option(arguments, "port") == "1234"
     assert option(arguments, "device") == "cpu"
@@ -67,6 +67,7 @@ def test_settings_win_over_what_a_cpu_would_get() -> None:
 
 def test_keys_reach_the_server_and_no_command_line() -> None:
     arguments, environment = command(EngineConfig(api_key="of-users", admin_api_key="of-admins"), MODEL, 1, "cpu")
+    assert arguments[:3] == [sys.executable, "-m", "serving.launch.server"]
     assert not any("of-users" in argument or "of-admins" in argument for argument in arguments)
     inside = with_keys(["--port", "1"], environment)
     assert inside == ["--port", "1", "--api-key", "of-users", "--admin-api-key", "of-admins"]
