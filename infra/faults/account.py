@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.faults.ledger import Ledger
 from infra.faults.outcome import Outcome
@@ -22,11 +23,13 @@ class Account:
     ledger: Ledger
     found: Reckoning
     is_settled: bool
+    within_s: float  # how long was waited for that
     num_early: int  # actions that lie before the one that they answer
 
     def outcome(self, *, tried: int, recovery_s: tuple[float, ...], wrong: list[str], note: str) -> Outcome:
         """The row, with what the fault itself has found wrong, and has to say."""
-        talked = f"{len(self.ledger.acknowledged):,} replies, {self.found.num_trained:,} trained on."
+        trained = f"{self.found.num_trained:,} trained on, in {self.found.num_versions} versions."
+        talked = f"{len(self.ledger.acknowledged):,} replies, {trained}"
         return Outcome(
             tried=tried,
             lost=len(self.found.lost),
@@ -34,24 +37,29 @@ class Account:
             failed_requests=self.ledger.num_failed,
             recovery_s=recovery_s,
             wrong=(*wrong, *self._wrong()),
-            note=f"{talked} {note}",
+            note=f"{talked} {note}".strip(),
         )
 
     def _wrong(self) -> list[str]:
         return [
             *([] if self.ledger.acknowledged else ["Nobody got an answer."]),
-            *([] if self.is_settled else [f"What was due was not done within {SETTLED_WITHIN_S:g} s."]),
+            *([] if self.is_settled else [f"What was due was not done within {self.within_s:g} s."]),
             *([f"{self.num_early} actions lie before the one that they answer."] if self.num_early else []),
             *self.found.wrong,
             *(f"Lost: {one}." for one in self.found.lost[:_TOLD]),
         ]
 
 
-async def accounted(kafka: KafkaConfig, ledger: Ledger) -> Account:
-    """Waits until what is due is done, then holds the ledger against the log, and the log against its promises."""
-    is_settled = await settled(kafka, ledger, SETTLED_WITHIN_S)
-    found = await asyncio.to_thread(reckon, kafka, ledger)
-    return Account(ledger, found, is_settled, await asyncio.to_thread(_num_early, kafka))
+async def accounted(
+    kafka: KafkaConfig, ledger: Ledger, archive: Path | None = None, within_s: float = SETTLED_WITHIN_S
+) -> Account:
+    """Waits until what is due is done, then holds the ledger against the log, and the log against its promises.
+
+    Args:    archive: as `reckon`; within_s: how long what is due may take.
+    """
+    is_settled = await settled(kafka, ledger, within_s)
+    found = await asyncio.to_thread(reckon, kafka, ledger, archive)
+    return Account(ledger, found, is_settled, within_s, await asyncio.to_thread(_num_early, kafka))
 
 
 def failures(ledger: Ledger) -> list[str]:

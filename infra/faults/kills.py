@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from infra.faults.account import accounted
 from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
-from infra.faults.reckoning import Reckoning, reckon, settled
 from infra.faults.stage import BACK_WITHIN_S, Stage, staged, until
 from infra.settings import archive_folder
 from streams.failpoints import FAILPOINTS, order, was_hit, withdraw
 
 NUM_PEOPLE, PAUSE_S = 3, 0.2
-HIT_WITHIN_S = 40.0  # a place that nobody passes meanwhile was not tried
 SETTLED_WITHIN_S = 240.0
+HIT_WITHIN_S = 40.0  # a place that nobody passes meanwhile was not tried
 MOST_VISITS = 3  # a failpoint strikes at one of its next visits
 LONGEST_LIFE_S = 2.0  # between health and a kill at random
 QUOTAS = {"gateway": 260, "processors": 160, "trainer": 170, "reloader": 190, "archiver": 190, "kafka": 30}
@@ -37,6 +37,11 @@ class _Kills:
     recovery_s: list[float] = field(default_factory=list)
     never_back: list[str] = field(default_factory=list)  # where it died for good
     not_passed: list[str] = field(default_factory=list)  # failpoints that nobody passed in time
+
+    def note(self) -> str:
+        """What was ordered and could not be tried."""
+        names = ", ".join(sorted(set(self.not_passed)))
+        return f"Not passed in time, so not tried: {names}." if names else ""
 
 
 def _one_component(component: str, trial: Trial) -> Outcome:
@@ -66,10 +71,14 @@ async def _tried(trial: Trial, quotas: list[tuple[str, int]]) -> Outcome:
                 for place in _places(component, total, chance):
                     await _kill(stage, component, place, chance, kills)
             await asyncio.sleep(3.0)
-        is_settled = await settled(stage.stack.kafka, ledger, SETTLED_WITHIN_S)
         archive = archive_folder(stage.stack.settings)
-        found = await asyncio.to_thread(reckon, stage.stack.kafka, ledger, archive)
-    return _outcome(ledger, kills, found, is_settled=is_settled)
+        account = await accounted(stage.stack.kafka, ledger, archive, SETTLED_WITHIN_S)
+    return account.outcome(
+        tried=len(kills.recovery_s) + len(kills.never_back),
+        recovery_s=tuple(kills.recovery_s),
+        wrong=[f"{one} was not back within {BACK_WITHIN_S:g} s." for one in kills.never_back],
+        note=kills.note(),
+    )
 
 
 def _places(component: str, total: int, chance: random.Random) -> Iterator[str | None]:
@@ -95,22 +104,3 @@ async def _kill(stage: Stage, component: str, place: str | None, chance: random.
         kills.recovery_s.append(time.monotonic() - died_s)
     else:
         kills.never_back.append(f"{component} at {place or 'a random moment'}")
-
-
-def _outcome(ledger: Ledger, kills: _Kills, found: Reckoning, *, is_settled: bool) -> Outcome:
-    talked = f"{len(ledger.acknowledged):,} replies acknowledged, {found.num_trained:,} actions trained in"
-    notes = [f"{talked} {found.num_versions} versions."]
-    if kills.not_passed:
-        notes.append(f"Not passed in time, so not tried: {', '.join(sorted(set(kills.not_passed)))}.")
-    dead = [f"{one} was not back within {BACK_WITHIN_S:g} s." for one in kills.never_back]
-    silent = [] if ledger.acknowledged else ["Nobody got an answer."]
-    stuck = [] if is_settled else [f"What was due was not done within {SETTLED_WITHIN_S:g} s."]
-    return Outcome(
-        tried=len(kills.recovery_s) + len(kills.never_back),
-        lost=len(found.lost),
-        twice=len(found.twice),
-        failed_requests=ledger.num_failed,
-        recovery_s=tuple(kills.recovery_s),
-        wrong=(*dead, *silent, *stuck, *found.wrong, *(f"lost: {one}" for one in found.lost[:3])),
-        note=" ".join(notes),
-    )
