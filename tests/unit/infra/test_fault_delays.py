@@ -44,7 +44,8 @@ def test_requests_that_failed_are_counted_and_the_first_is_told() -> None:
 def test_what_is_lost_or_never_done_or_in_the_wrong_order_is_told() -> None:
     told = Ledger(acknowledged={"a"})
     found = Reckoning(lost=("action a",), twice=(), wrong=(), num_trained=0, num_versions=0)
-    outcome = Account(told, found, is_settled=False, num_early=2).outcome(tried=1, recovery_s=(), wrong=[], note="")
+    account = Account(told, found, is_settled=False, within_s=600.0, num_early=2)
+    outcome = account.outcome(tried=1, recovery_s=(), wrong=[], note="")
     assert (outcome.holds, outcome.lost) == (False, 1)
     assert outcome.wrong == (
         "What was due was not done within 600 s.",
