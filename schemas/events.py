@@ -276,6 +276,7 @@ SkipReason = Literal[
     "engine_error",
     "abstained_without_hint",
     "zero_without_hint",
+    "no_objective_term",
     "sampler_not_invertible",
     "base_missing",
     "empty_response",

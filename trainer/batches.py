@@ -204,7 +204,10 @@ def _reason_to_skip(turn: Turn, admission: Admission, in_batch: Set[str]) -> tup
     if turn.response.temperature <= 0:
         return "sampler_not_invertible", "Greedy decoding: a temperature of 0 leaves no distribution to learn from."
     if not admission.objective.passes(turn.signals):
-        return "zero_without_hint", f"Objective {admission.objective.name} has no term for it."
+        return (
+            "no_objective_term",
+            f"Objective {admission.objective.name} trains none of the signals that the turn has.",
+        )
     return None
 
 

@@ -396,7 +396,7 @@ def test_a_sample_that_no_batch_holds_waits_no_longer() -> None:
     assert log.query().sql("SELECT reason FROM untrained").rows == (("rejected",),)
 
 
-@pytest.mark.parametrize("reason", ["too_stale", "already_trained", "zero_without_hint", "empty_response", "rejected"])
+@pytest.mark.parametrize("reason", ["too_stale", "already_trained", "no_objective_term", "empty_response", "rejected"])
 def test_a_sample_that_the_trainer_does_not_train_waits_no_longer(reason: SkipReason) -> None:
     log = MadeLog()
     log.ready("a", 1, question="q", answer="a", reply="Thanks!")

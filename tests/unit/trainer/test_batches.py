@@ -96,7 +96,7 @@ def test_staleness_counts_from_the_oldest_version_that_drew_a_token() -> None:
     [
         ({"num_tokens": 0}, "empty_response"),
         ({"temperature": 0.0}, "sampler_not_invertible"),
-        ({"reward": None, "hints": (), "teacher_prompt_ids": ()}, "zero_without_hint"),
+        ({"reward": None, "hints": (), "teacher_prompt_ids": ()}, "no_objective_term"),
     ],
 )
 def test_a_turn_without_a_lesson_is_skipped_with_its_reason(changes: dict[str, Any], reason: str) -> None:

@@ -69,6 +69,10 @@ def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path, table:
             "trainer.objective.opd_weight is -1, but input should be greater than or equal to 0; change it.",
         ),
         (
+            'name = "combined"\nrl_weight = 0\nopd_weight = 0',
+            "trainer.objective.rl_weight and opd_weight are both 0, so nothing would train; set one above 0.",
+        ),
+        (
             'name = "opd"\nstale = "truncate"',
             "trainer.objective.stale is 'truncate', but input should be 'ratio' or 'drop'; change it.",
         ),

@@ -29,7 +29,6 @@ GROUP = Signals(has_hints=False, reward=None, outcome=1.0, group_id="task", step
         (Hybrid(), ["student teacher", "student teacher", "student", "", ""]),
         (Hybrid(opd_weight=0), ["student", "", "student", "", ""]),
         (Hybrid(rl_weight=0), ["student teacher", "student teacher", "", "", ""]),
-        (Hybrid(rl_weight=0, opd_weight=0), ["", "", "", "", ""]),
         (TopKDistillation(), ["student teacher", "student teacher", "", "", ""]),
         (GRPO(), ["", "", "", "", "student"]),
     ],
