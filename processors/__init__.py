@@ -1,5 +1,5 @@
 """From recorded events to batches: join, assess, credit, build, pack.
 
 Start reading at advance.py (what one more record about a turn brings about), then pack.py. Stages make that durable and
-pumps feed them; app.py, the only file that knows Faust, runs all of it.
+pumps feed them; app.py runs all of it on Faust (faust_app.py).
 """

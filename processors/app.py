@@ -1,67 +1,41 @@
-"""`run_processors`: the processors as one Faust worker. The only file that knows Faust.
+"""`run_processors`: the processors as one Faust worker. What is Faust's own is in faust_app.py.
 
     actions, next-states, feedback, verdicts, hints ──► TurnStage ──► transitions, samples, skips
     transitions ──► AssessStage ──► verdicts, hints, skips
     samples ──► PackStage ──► batches
 
-Owns the Faust app: group membership, delivery, the two tables with their changelogs. Three things are not left to
-Faust 0.15, which can lose records by them: it clears its queues when it resumes, also of what is delivered already
-(`_FlowControl`); its commits may pass unfinished records (progress.py decides instead); and a change to a table is
-visible before its changelog has it (`_Table.put` waits for the broker first; a start restores the copy in memory).
+Owns the Faust app: group membership, delivery, the tables (faust_app.py) and, by progress.py, the commits.
 """
 
 import asyncio
-import functools
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faust
-from faust.types import TP
-from mode.utils.queues import FlowControlEvent
-
 from processors.assess_stage import AssessStage
 from processors.config import ProcessorsConfig
 from processors.emit import Emitter
+from processors.faust_app import INSTANCE, Table, commit, make_app
 from processors.lifetime import live
-from processors.login import mechanism_of, tls_of
 from processors.open_turns import OpenTurns
 from processors.pack_stage import PackStage
 from processors.ports import HintExtractor, Judge, Renderer
 from processors.pump import Pump
 from processors.recall import log_of
 from processors.turn_stage import READS, TurnStage
-from schemas.errors import BrokerUnavailableError, RetryableError, SettingsError
+from schemas.errors import BrokerUnavailableError, RetryableError
 from streams.config import KafkaConfig
 from streams.failpoints import failpoint
 from streams.producer import EventProducer
 from streams.recorded import Recorded, record_of
-from streams.topics import CONVERSATION_PARTITIONS, MAX_RECORD_BYTES, SAMPLES, TRANSITIONS, Topic
+from streams.topics import SAMPLES, TRANSITIONS, Topic
 
-INSTANCE = "processors"
 MAX_SWEEP_S = 10.0
 COMMIT_S = 1.0
-MAX_ROW_BYTES = 2 * MAX_RECORD_BYTES  # a row of a table holds a record of the largest size and a little more
-# A topic whose stage is behind stops being fetched when its buffer is four fifths full, each of its partitions at its
-# next record. What is fetched by then must fit into the last fifth: one consumer reads all topics, and where it has to
-# wait for one buffer, a slow judge holds up the join. So a fetch brings few records: (1 - 4/5) * 512 >= 4 * 25.
-BUFFER_RECORDS = 512
-POLL_RECORDS = 25
 TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
 _LOGGER = logging.getLogger(__name__)
-
-_LOG_LEVELS = {
-    "faust": logging.ERROR,  # below that, tables of partitions over many lines
-    "mode": logging.ERROR,
-    "aiokafka": logging.CRITICAL,  # ten errors a second while a broker restarts, which it then gets over
-}
-_CHANGELOG = {
-    "max.message.bytes": str(MAX_ROW_BYTES),
-    "segment.bytes": str(64 * 1024 * 1024),  # only closed segments are compacted, and a start reads all that is left
-    "min.cleanable.dirty.ratio": "0.2",
-}
 
 
 def run_processors(  # noqa: PLR0917 - one component, all its needs
@@ -78,11 +52,9 @@ def run_processors(  # noqa: PLR0917 - one component, all its needs
     Args:    home: folder for Faust's files; heartbeat: touched every second while the worker runs.
     Raises:  RetryableError: the broker is away, or Faust has stopped; start again. FatalError: a setting or topic.
     """
-    for name, level in _LOG_LEVELS.items():
-        logging.getLogger(name).setLevel(level)
 
     async def run() -> None:
-        await live(_Worker(config, kafka, _Models(judge, extractor, renderer), _app(kafka, home)), heartbeat)
+        await live(_Worker(config, kafka, _Models(judge, extractor, renderer), make_app(kafka, home)), heartbeat)
 
     asyncio.run(run())
 
@@ -103,7 +75,7 @@ class _Worker:
         self._app = app
         self._producer = EventProducer(kafka, INSTANCE)
         emitter = Emitter(self._producer, INSTANCE)
-        open_turns = OpenTurns(_Table(app, kafka, "open-actions"), _Table(app, kafka, "open-turns"))
+        open_turns = OpenTurns(Table(app, kafka, "open-actions"), Table(app, kafka, "open-turns"))
         self._turns = TurnStage(config, models.renderer, open_turns, emitter)
         assess = AssessStage(config, models.judge, models.extractor, emitter, log_of(kafka))
         pack = PackStage(config, emitter, log_of(kafka))
@@ -146,11 +118,10 @@ class _Worker:
     async def _commit(self) -> None:
         for pump in self._pumps:
             offsets = pump.progress.committable()
-            places = {TP(self._kafka.topic(topic), number): offset for (topic, number), offset in offsets.items()}
-            if not places:
+            if not offsets:
                 continue
             failpoint("processors.before-commit")
-            if await self._app.consumer._commit(places):  # noqa: SLF001 - Faust has no other way
+            if await commit(self._app, self._kafka, offsets):
                 pump.progress.committed(offsets)
 
     async def _sweep(self) -> None:
@@ -193,95 +164,3 @@ class _Worker:
 
     async def _on_restored(self, *_: Any, **__: Any) -> None:
         self._turns.reset()
-
-
-class _FlowControl(FlowControlEvent):
-    """Queues are cleared when the flow begins again, not when it is told to while it flows."""
-
-    def resume(self) -> None:
-        if not self.is_active():
-            super().resume()
-
-
-class _App(faust.App):  # type: ignore[misc]
-    @functools.cached_property
-    def flow_control(self) -> FlowControlEvent:
-        return _FlowControl(loop=self.loop)
-
-
-class _Table:
-    """A Faust table of raw bytes as an `open_turns.Table`."""
-
-    def __init__(self, app: Any, kafka: KafkaConfig, name: str) -> None:
-        self._table = app.Table(
-            name,
-            partitions=CONVERSATION_PARTITIONS,
-            key_type=bytes,
-            value_type=bytes,
-            extra_topic_configs=_CHANGELOG | kafka.copying,
-        )
-
-    def get(self, key: str) -> bytes | None:
-        value: bytes | None = self._table.data.get(key.encode())
-        return value
-
-    def items(self) -> Iterable[tuple[str, bytes]]:
-        return [(key.decode(), value) for key, value in self._table.data.items()]
-
-    async def put(self, partition: int, key: str, value: bytes | None) -> None:
-        raw = key.encode()
-        sent = self._table.send_changelog(partition, raw, value, value_serializer="raw")
-        try:
-            await asyncio.shield(sent)  # at a stop Faust still waits for it: a cancelled one would never come
-        except Exception as error:
-            message = f"Kafka did not take a row of the processors' tables: {type(error).__name__}: {error}"
-            raise BrokerUnavailableError(message) from error
-        failpoint("processors.table-written")
-        if value is None:
-            self._table.data.pop(raw, None)
-        else:
-            self._table.data[raw] = value
-
-
-def _app(kafka: KafkaConfig, home: Path) -> Any:
-    if kafka.bootstrap_servers is None:
-        raise SettingsError("Setting kafka.bootstrap_servers is empty; name a broker, or let `nextstate up` start one.")
-    folder = home / "faust"
-    folder.mkdir(parents=True, exist_ok=True)
-    app = _App(
-        kafka.topic(INSTANCE),
-        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
-        broker_credentials=_credentials(kafka.client),
-        store="memory://",
-        datadir=str(folder),
-        processing_guarantee="at_least_once",  # Faust's exactly_once is not; ids make repeats harmless
-        topic_partitions=CONVERSATION_PARTITIONS,
-        topic_replication_factor=kafka.replication_factor,
-        topic_disable_leader=True,
-        broker_session_timeout=10.0,  # a killed worker's partitions stand still this long
-        broker_heartbeat_interval=2.0,
-        consumer_max_fetch_size=MAX_ROW_BYTES,
-        producer_max_request_size=MAX_ROW_BYTES,
-        producer_compression_type="zstd",
-        stream_buffer_maxsize=BUFFER_RECORDS,
-        broker_max_poll_records=POLL_RECORDS,
-        stream_wait_empty=False,  # what a stage still holds is read again; waiting for it would never end
-        stream_processing_timeout=86_400.0,  # only logs; a slow judge is no fault
-        web_enabled=False,
-    )
-    app.in_worker = True
-    app.finalize()
-    return app
-
-
-def _credentials(client: dict[str, str]) -> Any:
-    """Faust's form of librdkafka's security settings; None for a plain broker."""
-    context, mechanism = tls_of(client), mechanism_of(client)
-    if mechanism is not None:
-        return faust.SASLCredentials(
-            username=client.get("sasl.username"),
-            password=client.get("sasl.password"),
-            mechanism=mechanism,
-            ssl_context=context,
-        )
-    return None if context is None else faust.SSLCredentials(context)

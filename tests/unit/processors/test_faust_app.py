@@ -4,18 +4,18 @@ import faust
 import pytest
 from mode.utils.queues import FlowControlQueue
 
-from processors.app import _app, _credentials, _FlowControl
+from processors.faust_app import FlowControl, _credentials, make_app
 from schemas.errors import SettingsError
 from streams.config import KafkaConfig
 
 
 def test_without_a_broker_in_the_settings_one_sentence_says_so(tmp_path):
     with pytest.raises(SettingsError, match=r"kafka\.bootstrap_servers"):
-        _app(KafkaConfig(), tmp_path)
+        make_app(KafkaConfig(), tmp_path)
 
 
 async def test_the_prefix_names_the_group_and_several_brokers_may_be_named(tmp_path):
-    app = _app(KafkaConfig(bootstrap_servers="one:9092, two:9093", topic_prefix="mine."), tmp_path / "new")
+    app = make_app(KafkaConfig(bootstrap_servers="one:9092, two:9093", topic_prefix="mine."), tmp_path / "new")
     assert app.conf.id == "mine.processors"
     assert [str(url) for url in app.conf.broker] == ["kafka://one:9092", "kafka://two:9093"]
 
@@ -45,7 +45,7 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
 
 
 async def test_what_is_delivered_while_the_flow_is_on_survives_being_told_to_resume():
-    flow = _FlowControl()
+    flow = FlowControl()
     queue = FlowControlQueue(flow_control=flow, clear_on_resume=True)
     queue.put_nowait("old")
     flow.resume()
