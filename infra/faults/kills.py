@@ -8,26 +8,33 @@ A try counts only where the process really died by it.
 
 import asyncio
 import random
-import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from statistics import median
 
 from infra.faults.account import accounted
 from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
 from infra.faults.stage import BACK_WITHIN_S, Stage, staged, until
+from infra.faults.victims import OneOfTwo, Victim
 from infra.settings import archive_folder
 from streams.failpoints import FAILPOINTS, order, was_hit, withdraw
 
-NUM_PEOPLE, PAUSE_S = 3, 0.2
-SETTLED_WITHIN_S = 240.0
+NUM_PEOPLE, PAUSE_S = 3, 0.5
+SETTLED_WITHIN_S = 600.0  # who dies all the time leaves much to be done
 HIT_WITHIN_S = 40.0  # a place that nobody passes meanwhile was not tried
 MOST_VISITS = 3  # a failpoint strikes at one of its next visits
 LONGEST_LIFE_S = 2.0  # between health and a kill at random
-QUOTAS = {"gateway": 260, "processors": 160, "trainer": 170, "reloader": 190, "archiver": 190, "kafka": 30}
+NUM_SHORT = 8
+# A thousand in all, with some to spare for places that are not passed in time.
+IN_TURN = {"gateway": 4, "processors": 4, "trainer": 4, "reloader": 4, "archiver": 4}
+ALONE = {"gateway": 40, "processors": 30, "trainer": 30, "reloader": 30, "archiver": 30, "kafka": 10}
+OF_TWO = {"processors": 30}
+AT_ONCE = {"gateway": 55, "processors": 40, "trainer": 35, "reloader": 40, "archiver": 40, "kafka": 6}
+NUM_AT_ONCE = 4  # rows, each with other moments
 
 
 @dataclass(slots=True)
@@ -38,47 +45,90 @@ class _Kills:
     never_back: list[str] = field(default_factory=list)  # where it died for good
     not_passed: list[str] = field(default_factory=list)  # failpoints that nobody passed in time
 
-    def note(self) -> str:
-        """What was ordered and could not be tried."""
-        names = ", ".join(sorted(set(self.not_passed)))
-        return f"Not passed in time, so not tried: {names}." if names else ""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Who dies how often."""
+
+    quotas: Mapping[str, int]
+    kind: type[Victim] = Victim
+    at_once: bool = False  # False: one component after the other
+    number: int = 0  # of rows that are alike
+
+    def of(self, trial: Trial) -> "_Plan":
+        """As large as the trial is."""
+        if not trial.is_short:
+            return self
+        return replace(self, quotas=dict.fromkeys(self.quotas, 1 if len(self.quotas) > 1 else NUM_SHORT))
 
 
-def _one_component(component: str, trial: Trial) -> Outcome:
-    total = 8 if trial.is_short else QUOTAS[component]
-    return asyncio.run(_tried(trial, [(component, total)]))
-
-
-def _all_in_turn(trial: Trial) -> Outcome:
-    components = ("gateway", "processors", "trainer", "reloader", "archiver")
-    return asyncio.run(_tried(trial, [(name, 1 if trial.is_short else 4) for name in components]))
+def _run(plan: _Plan, trial: Trial) -> Outcome:
+    return asyncio.run(_tried(trial, plan.of(trial)))
 
 
 FAULTS = (
-    Fault(name="kill -9 of each component in turn", run=_all_in_turn),
-    *(Fault(name=f"kill -9 of the {name}", run=partial(_one_component, name)) for name in QUOTAS),
+    Fault(name="kill -9 of each component in turn", run=partial(_run, _Plan(quotas=IN_TURN))),
+    *(
+        Fault(name=f"kill -9 of the {name}", run=partial(_run, _Plan(quotas={name: total})))
+        for name, total in ALONE.items()
+    ),
+    Fault(name="kill -9 of one of two processors", run=partial(_run, _Plan(quotas=OF_TWO, kind=OneOfTwo))),
+    *(
+        Fault(
+            name=f"kill -9 of all components at once, {number}",
+            run=partial(_run, _Plan(quotas=AT_ONCE, at_once=True, number=number)),
+            has_short=False,
+        )
+        for number in range(1, NUM_AT_ONCE + 1)
+    ),
 )
 
 
-async def _tried(trial: Trial, quotas: list[tuple[str, int]]) -> Outcome:
+async def _tried(trial: Trial, plan: _Plan) -> Outcome:
     """Each component as often as its quota says, then the reckoning."""
-    ledger, kills = Ledger(), _Kills()
-    chance = random.Random(trial.seed)
+    ledger, kills = Ledger(), {name: _Kills() for name in plan.quotas}
     async with staged(trial) as stage:
-        async with people(ledger, stage.stack.gateway_url, count=NUM_PEOPLE, seed=trial.seed, pause_s=PAUSE_S):
+        url = stage.stack.gateway_url
+        async with people(ledger, url, count=NUM_PEOPLE, seed=trial.seed + 1000 * plan.number, pause_s=PAUSE_S):
             await asyncio.sleep(3.0)
-            for component, total in quotas:
-                for place in _places(component, total, chance):
-                    await _kill(stage, component, place, chance, kills)
+            if plan.at_once:
+                async with asyncio.TaskGroup() as group:
+                    for name in plan.quotas:
+                        group.create_task(_kill_often(stage, name, plan, trial.seed, kills[name]))
+            else:
+                for name in plan.quotas:
+                    await _kill_often(stage, name, plan, trial.seed, kills[name])
             await asyncio.sleep(3.0)
         archive = archive_folder(stage.stack.settings)
         account = await accounted(stage.stack.kafka, ledger, archive, SETTLED_WITHIN_S)
+    never_back = [one for each in kills.values() for one in each.never_back]
+    recovery_s = tuple(seconds for each in kills.values() for seconds in each.recovery_s)
     return account.outcome(
-        tried=len(kills.recovery_s) + len(kills.never_back),
-        recovery_s=tuple(kills.recovery_s),
-        wrong=[f"{one} was not back within {BACK_WITHIN_S:g} s." for one in kills.never_back],
-        note=kills.note(),
+        tried=len(recovery_s) + len(never_back),
+        recovery_s=recovery_s,
+        wrong=[f"{one} was not back within {BACK_WITHIN_S:g} s." for one in never_back],
+        note=" ".join(_notes(kills)),
     )
+
+
+def _notes(kills: Mapping[str, _Kills]) -> Iterator[str]:
+    """What the row's numbers do not say."""
+    told = [
+        f"{name} {len(each.recovery_s)}, {median(each.recovery_s):.1f} / {max(each.recovery_s):.1f} s"
+        for name, each in kills.items()
+        if each.recovery_s
+    ]
+    if len(kills) > 1:
+        yield f"Kills, recovery: {'; '.join(told)}."
+    if places := sorted({place for each in kills.values() for place in each.not_passed}):
+        yield f"Not always passed in time, so not always tried: {', '.join(places)}."
+
+
+async def _kill_often(stage: Stage, component: str, plan: _Plan, seed: int, kills: _Kills) -> None:
+    chance = random.Random(f"{seed}/{plan.number}/{component}")
+    async with plan.kind(stage, component) as victim:
+        for place in _places(component, plan.quotas[component], chance):
+            await _kill(victim, place, chance, kills)
 
 
 def _places(component: str, total: int, chance: random.Random) -> Iterator[str | None]:
@@ -89,18 +139,19 @@ def _places(component: str, total: int, chance: random.Random) -> Iterator[str |
     yield from chosen
 
 
-async def _kill(stage: Stage, component: str, place: str | None, chance: random.Random, kills: _Kills) -> None:
-    num_starts = stage.component(component).num_starts
+async def _kill(victim: Victim, place: str | None, chance: random.Random, kills: _Kills) -> None:
+    victim.remember()
+    orders = victim.stage.orders
     if place is None:
         await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S))
-        stage.signal(component, signal.SIGKILL)
+        victim.strike(chance)
     else:
-        order(stage.orders, place, "kill", chance.randint(1, MOST_VISITS))
-        if not await until(lambda: was_hit(stage.orders, place), HIT_WITHIN_S) and not withdraw(stage.orders, place):
+        order(orders, place, "kill", chance.randint(1, MOST_VISITS))
+        if not await until(lambda: was_hit(orders, place), HIT_WITHIN_S) and not withdraw(orders, place):
             kills.not_passed.append(place)
             return
     died_s = time.monotonic()
-    if await stage.back(component, num_starts):
+    if await victim.back():
         kills.recovery_s.append(time.monotonic() - died_s)
     else:
-        kills.never_back.append(f"{component} at {place or 'a random moment'}")
+        kills.never_back.append(f"{victim.component} at {place or 'a random moment'}")

@@ -126,6 +126,33 @@ def feed(kafka, numbers):
     send(kafka, *events)
 
 
+def assert_each_turn_was_done_once(kafka, num_turns):
+    """Of turns as `feed` makes them, and what is packed in eights."""
+    found = recorded(kafka, *DERIVED)
+    expected = {f"a-{number}": REPLIES[number % 5] for number in range(num_turns)}
+    samples = {event.id: event for event in found["samples"]}
+    assert sorted(sample.action_id for sample in samples.values()) == sorted(
+        name for name, reply in expected.items() if reply in {GOOD, BAD, HINTED}
+    )
+    thumbed = [sample for sample in samples.values() if sample.feedback_id is not None]
+    assert all(sample.reward == -1 for sample in thumbed)
+    assert thumbed, "no thumb came in time"
+    skips = {event.id: event for event in found["skips"]}
+    assert Counter((skip.action_id, skip.reason) for skip in skips.values()) == {
+        (name, {UNRELATED: "zero_without_hint", UNSURE: "abstained_without_hint"}[reply]): 1
+        for name, reply in expected.items()
+        if reply in {UNRELATED, UNSURE}
+    }
+    assert found["rejections"] == []
+    batches = sorted({event.id: event for event in found["batches"]}.values(), key=lambda batch: batch.first_offset)
+    packed = [sample_id for batch in batches for sample_id in batch.sample_ids]
+    assert len(packed) == len(set(packed)) == num_turns * 3 // 5 // 8 * 8
+    assert set(packed) <= set(samples)
+    assert all(before.last_offset < after.first_offset for before, after in pairwise(batches))
+    report = audit(read_all(kafka, TOPICS), now_ms=now_ms() + AN_HOUR_MS, max_open_age_s=86_400.0)
+    assert report.is_clean, [tally.failures[:5] for tally in report.tallies if tally.failures]
+
+
 def test_sigkill_at_any_moment_loses_nothing_and_makes_nothing_twice(kafka, tmp_path):
     num_turns, num_kills = 300, 3
     feed(kafka, range(num_turns))
@@ -142,30 +169,37 @@ def test_sigkill_at_any_moment_loses_nothing_and_makes_nothing_twice(kafka, tmp_
         until(lambda: num_ids(kafka, BATCHES) == num_samples // 8, "every full batch is sealed")
         until(lambda: num_ids(kafka, SKIPS) == num_turns * 2 // 5, "every other turn is skipped")
 
-    found = recorded(kafka, *DERIVED)
-    expected = {f"a-{number}": REPLIES[number % 5] for number in range(num_turns)}
-    samples = {event.id: event for event in found["samples"]}
-    assert sorted(sample.action_id for sample in samples.values()) == sorted(
-        name for name, reply in expected.items() if reply in {GOOD, BAD, HINTED}
-    )
-    thumbed = [sample for sample in samples.values() if sample.feedback_id is not None]
-    assert all(sample.reward == -1 for sample in thumbed)
-    assert thumbed, "no thumb came in time"
-    skips = {event.id: event for event in found["skips"]}
-    assert Counter((skip.action_id, skip.reason) for skip in skips.values()) == {
-        (name, {UNRELATED: "zero_without_hint", UNSURE: "abstained_without_hint"}[reply]): 1
-        for name, reply in expected.items()
-        if reply in {UNRELATED, UNSURE}
-    }
+    assert_each_turn_was_done_once(kafka, num_turns)
+    found = recorded(kafka, VERDICTS, HINTS)
     assert len(found["verdicts"]) == len(found["hints"]) == num_turns, "a model was asked twice"
-    assert found["rejections"] == []
-    batches = sorted({event.id: event for event in found["batches"]}.values(), key=lambda batch: batch.first_offset)
-    packed = [sample_id for batch in batches for sample_id in batch.sample_ids]
-    assert len(packed) == len(set(packed)) == num_samples // 8 * 8
-    assert set(packed) <= set(samples)
-    assert all(before.last_offset < after.first_offset for before, after in pairwise(batches))
-    report = audit(read_all(kafka, TOPICS), now_ms=now_ms() + AN_HOUR_MS, max_open_age_s=86_400.0)
-    assert report.is_clean, [tally.failures[:5] for tally in report.tallies if tally.failures]
+
+
+def test_one_of_two_workers_is_killed_and_the_other_goes_on(kafka, tmp_path):
+    """Partitions move to and fro, with all that is open in them; what one had not committed, the other does again."""
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for home in homes:
+        home.mkdir()
+    num_turns, config = 0, {"batch_size": 8}
+    running = [Processors(kafka, home, config) for home in homes]
+    try:
+        for worker in running:
+            worker.wait_until_running()
+        for kill in range(4):
+            before = num_ids(kafka, VERDICTS)
+            feed(kafka, range(num_turns, num_turns + 100))
+            num_turns += 100
+            until(lambda before=before: num_ids(kafka, VERDICTS) > before, "the processors make progress")
+            time.sleep(0.3 * kill)
+            running[kill % 2].kill()
+            until(lambda: num_ids(kafka, VERDICTS) == num_turns, "the other one does it all")  # noqa: B023
+            running[kill % 2] = Processors(kafka, homes[kill % 2], config)
+            running[kill % 2].wait_until_running()
+        until(lambda: num_ids(kafka, BATCHES) == num_turns * 3 // 5 // 8, "every full batch is sealed")
+        until(lambda: num_ids(kafka, SKIPS) == num_turns * 2 // 5, "every other turn is skipped")
+    finally:
+        for worker in running:
+            worker.kill()
+    assert_each_turn_was_done_once(kafka, num_turns)
 
 
 def test_nonsense_is_rejected_silence_is_ended_and_sigterm_is_obeyed(kafka, tmp_path):

@@ -1,0 +1,107 @@
+"""`Victim`: what is killed, as its supervisor keeps it. `OneOfTwo`: one of two workers of a group, at random.
+
+A victim is remembered as it is, struck by a signal or at a failpoint, and then asked when it is back.
+"""
+
+import asyncio
+import random
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from infra.components import ENVIRONMENT
+from infra.faults.stage import BACK_WITHIN_S, Stage, until
+from infra.handover import secrets_of
+from infra.health import heartbeat_is_fresh
+from infra.process import Process
+from schemas.errors import FatalError
+
+_SEEN_DEAD_S = 10.0  # after a failpoint was passed: one of two is
+
+
+@dataclass(slots=True)
+class Victim:
+    """A component of the stack."""
+
+    stage: Stage
+    component: str
+    num_starts: int = 0
+
+    def remember(self) -> None:
+        """Call it before each strike."""
+        self.num_starts = self.stage.component(self.component).num_starts
+
+    def strike(self, chance: random.Random) -> None:  # noqa: ARG002 - two share the odds
+        """`kill -9`, now."""
+        self.stage.signal(self.component, signal.SIGKILL)
+
+    async def back(self) -> bool:
+        """Whether it gets healthy again in time."""
+        return await self.stage.back(self.component, self.num_starts)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is ours."""
+
+
+class OneOfTwo(Victim):
+    """A second worker in the component's group, from `async with` on: partitions move between the two."""
+
+    async def __aenter__(self) -> Self:
+        """Starts it.
+
+        Raises:  FatalError: it does not get healthy.
+        """
+        self._start()
+        if not await self._second_is_healthy():
+            raise FatalError(f"A second worker of {self.component} did not start; see {self._log_file}.")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._second.kill()
+
+    def strike(self, chance: random.Random) -> None:
+        """One or the other."""
+        if chance.random() < 0.5:
+            self._second.kill()
+        else:
+            super().strike(chance)
+
+    async def back(self) -> bool:
+        """Whether the one that died gets healthy again in time; the second we start again ourselves."""
+        await until(lambda: not self._second.is_running() or self._first_fell(), _SEEN_DEAD_S)
+        if self._second.is_running():
+            return await super().back()
+        self._start()
+        return await self._second_is_healthy()
+
+    @property
+    def _log_file(self) -> Path:
+        return self.stage.home.logs / f"{self.component}-second.log"
+
+    def _start(self) -> None:
+        settings = self.stage.stack.settings
+        self._heartbeat = self.stage.home.heartbeats / f"{self.component}-second"
+        self._heartbeat.unlink(missing_ok=True)
+        files = (str(self.stage.home.settings_file), str(self._heartbeat))
+        command = [sys.executable, "-m", "infra.component", self.component, *files]
+        environment = ENVIRONMENT | secrets_of(self.component, settings)
+        self._second = Process.start(f"{self.component}-second", command, self._log_file, environment)
+
+    def _first_fell(self) -> bool:
+        now = self.stage.component(self.component)
+        return now.num_starts > self.num_starts or now.state != "healthy"
+
+    async def _second_is_healthy(self) -> bool:
+        check = heartbeat_is_fresh(self._heartbeat)
+        try:
+            async with asyncio.timeout(BACK_WITHIN_S):
+                while not await check():  # noqa: ASYNC110 - another process tells it, by a file
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            return False
+        return True
