@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +94,14 @@ class Life:
         asyncio.run(send())
 
 
+def command(life: Life, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`nextstate rollback`, as a user calls it."""
+    settings = (f"home={life.home}", f"policy={POLICY}", f"kafka.bootstrap_servers={life.kafka.bootstrap_servers}")
+    options = [f"--set={one}" for one in (*settings, f"kafka.topic_prefix={life.kafka.topic_prefix}")]
+    line = [sys.executable, "-m", "infra.cli", "rollback", *arguments, *options]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def life(kafka: KafkaConfig, tmp_path: Path) -> Iterator[Life]:
     model = tmp_path / "model"
@@ -129,9 +139,17 @@ def test_a_running_trainer_follows_a_refusal_and_a_rollback_and_takes_no_number_
     shutil.rmtree(local_folder(one.url))
     with pytest.raises(RejectedError, match="Version 1 of 'assistant' is not kept any more, or damaged"):
         roll_back(life.kafka, POLICY, 1, "asked for")
-    to_base = roll_back(life.kafka, POLICY, 0, "from the beginning")
+    told = command(life, "0", "--reason", "from the beginning")
+    assert told.stdout == (
+        "assistant is at version 6, which has the base model's weights.\nLeft behind: assistant@1 to assistant@5.\n"
+    )
     seven = life.learn(6)
-    assert (to_base.event.version, seven.version, seven.parent_version) == (6, 7, 6)
+    assert (seven.version, seven.parent_version) == (7, 6)
+
+    refused = command(life, "2")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.count("\n") == 1
+    assert refused.stderr.startswith("The gate refused version 2: It says anything. Choose another version.")
 
 
 def test_a_policy_that_has_learned_nothing_has_nothing_to_go_back_to(kafka: KafkaConfig) -> None:
