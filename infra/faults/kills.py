@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 from infra.faults.account import accounted
@@ -29,7 +30,7 @@ HIT_WITHIN_S = 20.0  # a place that nobody passes meanwhile was not tried
 MOST_VISITS = 3  # a failpoint strikes at one of its next visits
 LONGEST_LIFE_S = {"kafka": 60.0}  # between health and a kill at random; the others' is USUAL_LIFE_S
 USUAL_LIFE_S = 2.0
-NUM_SHORT = 8
+NUM_SHORT = 4
 # A thousand in all, with some to spare for places that are not passed in time. A component that dies again and again
 # waits 8 s for its next start; where all die at once, these waits overlap.
 IN_TURN = {"gateway": 4, "processors": 4, "trainer": 4, "reloader": 4, "archiver": 4}
@@ -130,7 +131,7 @@ async def _kill_often(stage: Stage, component: str, plan: _Plan, seed: int, kill
     chance = random.Random(f"{seed}/{plan.number}/{component}")
     async with plan.kind(stage, component) as victim:
         for place in _places(component, plan.quotas[component], chance):
-            await _kill(victim, place, chance, kills)
+            await _kill(victim, stage.orders, place, chance, kills)
 
 
 def _places(component: str, total: int, chance: random.Random) -> Iterator[str | None]:
@@ -141,9 +142,8 @@ def _places(component: str, total: int, chance: random.Random) -> Iterator[str |
     yield from chosen
 
 
-async def _kill(victim: Victim, place: str | None, chance: random.Random, kills: _Kills) -> None:
+async def _kill(victim: Victim, orders: Path, place: str | None, chance: random.Random, kills: _Kills) -> None:
     victim.remember()
-    orders = victim.stage.orders
     if place is None:
         await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S.get(victim.component, USUAL_LIFE_S)))
         victim.strike(chance)

@@ -43,15 +43,23 @@ _TOOLS: Any = [
 
 @contextlib.asynccontextmanager
 async def people(
-    ledger: Ledger, url: str, *, count: int, seed: int, pause_s: float = 0.0, patience_s: float = PATIENCE_S
+    ledger: Ledger,
+    url: str,
+    *,
+    count: int,
+    seed: int,
+    pause_s: float = 0.0,
+    patience_s: float = PATIENCE_S,
+    max_tokens: int = MAX_TOKENS,
 ) -> AsyncIterator[None]:
     """They talk for the length of the `async with`.
 
     Args:    url: of the gateway; count: of people, one conversation each at a time; pause_s: between conversations;
-             patience_s: how long they wait for a word.
+             patience_s: how long they wait for a word; max_tokens: of an answer.
     """
+    manner = _Manner(pause_s, patience_s, max_tokens)
     chances = [random.Random(f"{seed}/{number}") for number in range(count)]
-    tasks = [asyncio.create_task(_live(ledger, url, chance, pause_s, patience_s)) for chance in chances]
+    tasks = [asyncio.create_task(_live(ledger, url, chance, manner)) for chance in chances]
     try:
         yield
     finally:
@@ -63,25 +71,38 @@ async def people(
             raise one
 
 
-async def _live(ledger: Ledger, url: str, chance: random.Random, pause_s: float, patience_s: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    pause_s: float
+    patience_s: float
+    max_tokens: int
+
+
+async def _live(ledger: Ledger, url: str, chance: random.Random, manner: _Manner) -> None:
     async with (
-        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=ANY_KEY, max_retries=0, timeout=patience_s) as client,
-        httpx.AsyncClient(base_url=url, timeout=patience_s, trust_env=False) as web,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=ANY_KEY, max_retries=0, timeout=manner.patience_s) as client,
+        httpx.AsyncClient(base_url=url, timeout=manner.patience_s, trust_env=False) as web,
     ):
-        person = _Person(ledger, client, web, chance)
+        person = _Person(ledger, client, web, chance, manner.max_tokens)
         while True:
             await person.converse()
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(manner.pause_s)
 
 
 class _Person:
     def __init__(
-        self, ledger: Ledger, client: openai.AsyncOpenAI, web: httpx.AsyncClient, chance: random.Random
+        self,
+        ledger: Ledger,
+        client: openai.AsyncOpenAI,
+        web: httpx.AsyncClient,
+        chance: random.Random,
+        max_tokens: int,
     ) -> None:
         self._ledger = ledger
         self._client = client
         self._web = web
         self._chance = chance
+        self._max_tokens = max_tokens
 
     async def converse(self) -> None:
         """One conversation; it ends where a request fails."""
@@ -124,7 +145,7 @@ class _Person:
 
     async def _whole(self, messages: list[Any], more: dict[str, Any], heard: "_Heard") -> dict[str, Any]:
         raw = await self._client.chat.completions.with_raw_response.create(
-            model="assistant", messages=messages, max_tokens=MAX_TOKENS, temperature=1.0, **more
+            model="assistant", messages=messages, max_tokens=self._max_tokens, temperature=1.0, **more
         )
         heard.headers(raw.headers)
         heard.words()
@@ -136,7 +157,7 @@ class _Person:
 
     async def _streamed(self, messages: list[Any], more: dict[str, Any], heard: "_Heard") -> dict[str, Any]:
         async with self._client.chat.completions.with_streaming_response.create(
-            model="assistant", messages=messages, max_tokens=MAX_TOKENS, temperature=1.0, stream=True, **more
+            model="assistant", messages=messages, max_tokens=self._max_tokens, temperature=1.0, stream=True, **more
         ) as raw:
             heard.headers(raw.headers)
             text, calls, is_finished = "", [], False

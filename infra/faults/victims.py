@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from infra.components import ENVIRONMENT
-from infra.faults.stage import BACK_WITHIN_S, Stage, until
+from infra.faults.stage import BACK_WITHIN_S, RunningStack, until
 from infra.handover import secrets_of
 from infra.health import heartbeat_is_fresh
 from infra.process import Process
@@ -25,21 +25,21 @@ _SEEN_DEAD_S = 10.0  # after a failpoint was passed: one of two is
 class Victim:
     """A component of the stack."""
 
-    stage: Stage
+    running: RunningStack
     component: str
     num_starts: int = 0
 
     def remember(self) -> None:
         """Call it before each strike."""
-        self.num_starts = self.stage.component(self.component).num_starts
+        self.num_starts = self.running.component(self.component).num_starts
 
     def strike(self, chance: random.Random) -> None:  # noqa: ARG002 - two share the odds
         """`kill -9`, now."""
-        self.stage.signal(self.component, signal.SIGKILL)
+        self.running.signal(self.component, signal.SIGKILL)
 
     async def back(self) -> bool:
         """Whether it gets healthy again in time."""
-        return await self.stage.back(self.component, self.num_starts)
+        return await self.running.back(self.component, self.num_starts)
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,19 +81,19 @@ class OneOfTwo(Victim):
 
     @property
     def _log_file(self) -> Path:
-        return self.stage.home.logs / f"{self.component}-second.log"
+        return self.running.home.logs / f"{self.component}-second.log"
 
     def _start(self) -> None:
-        settings = self.stage.stack.settings
-        self._heartbeat = self.stage.home.heartbeats / f"{self.component}-second"
+        settings = self.running.stack.settings
+        self._heartbeat = self.running.home.heartbeats / f"{self.component}-second"
         self._heartbeat.unlink(missing_ok=True)
-        files = (str(self.stage.home.settings_file), str(self._heartbeat))
+        files = (str(self.running.home.settings_file), str(self._heartbeat))
         command = [sys.executable, "-m", "infra.component", self.component, *files]
         environment = ENVIRONMENT | secrets_of(self.component, settings)
         self._second = Process.start(f"{self.component}-second", command, self._log_file, environment)
 
     def _first_fell(self) -> bool:
-        now = self.stage.component(self.component)
+        now = self.running.component(self.component)
         return now.num_starts > self.num_starts or now.state != "healthy"
 
     async def _second_is_healthy(self) -> bool:
