@@ -1,6 +1,7 @@
 """`accounted`: what a log shows when nobody talks any more and all that was due is done; `Account`: that as a row."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from streams.consumer import read_all
 from streams.topics import ACTIONS
 
 SETTLED_WITHIN_S = 600.0
-_TOLD = 3  # things that are lost which are named
+_TOLD = 3  # things that are lost, or done twice, which are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,28 @@ class Account:
     within_s: float  # how long was waited for that
     num_early: int  # actions that lie before the one that they answer
 
-    def outcome(self, *, tried: int, recovery_s: tuple[float, ...], wrong: list[str], note: str) -> Outcome:
-        """The row, with what the fault itself has found wrong, and has to say."""
+    def outcome(
+        self,
+        *,
+        tried: int,
+        recovery_s: Sequence[float] = (),
+        lost: Sequence[str] = (),
+        twice: Sequence[str] = (),
+        wrong: Sequence[str] = (),
+        note: str = "",
+    ) -> Outcome:
+        """The row, with what the fault itself has found lost, done twice or wrong, and has to say."""
+        lost, twice = (*self.found.lost, *lost), (*self.found.twice, *twice)
         trained = f"{self.found.num_trained:,} trained on, in {self.found.num_versions} versions."
         talked = f"{len(self.ledger.acknowledged):,} replies, {trained}"
+        told = (*(f"Lost: {one}." for one in lost[:_TOLD]), *(f"Twice: {one}." for one in twice[:_TOLD]))
         return Outcome(
             tried=tried,
-            lost=len(self.found.lost),
-            twice=len(self.found.twice),
+            lost=len(lost),
+            twice=len(twice),
             failed_requests=self.ledger.num_failed,
-            recovery_s=recovery_s,
-            wrong=(*wrong, *self._wrong()),
+            recovery_s=tuple(recovery_s),
+            wrong=(*wrong, *self._wrong(), *told),
             note=f"{talked} {note}".strip(),
         )
 
@@ -46,7 +58,6 @@ class Account:
             *([] if self.is_settled else [f"What was due was not done within {self.within_s:g} s."]),
             *([f"{self.num_early} actions lie before the one that they answer."] if self.num_early else []),
             *self.found.wrong,
-            *(f"Lost: {one}." for one in self.found.lost[:_TOLD]),
         ]
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from infra.faults.account import accounted
 from infra.faults.engine_claims import Deadlines, broken_streams, read_evidence, spoken_by_another
 from infra.faults.engine_strikes import Strikes, first_answer_s, outcome_of, serves_a_version
 from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
-from infra.faults.reckoning import reckon, settled
 from infra.faults.sglang_faults import try_sglang
 from infra.faults.stage import BACK_WITHIN_S, Stage, staged, until
 from infra.settings import archive_folder
@@ -88,15 +88,13 @@ async def _try(trial: Trial, ways: tuple[Way, ...]) -> Outcome:
                 for _ in range(_rounds(way, is_short=trial.is_short)):
                     await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S))
                     await _round(stage, ledger, way, deadlines, strikes)
-        if not await settled(stage.stack.kafka, ledger, SETTLED_WITHIN_S):
-            strikes.wrong.append(f"What was due was not done within {SETTLED_WITHIN_S:g} s.")
         archive = archive_folder(stage.stack.settings)
-        found = await asyncio.to_thread(reckon, stage.stack.kafka, ledger, archive)
+        account = await accounted(stage.stack.kafka, ledger, archive, SETTLED_WITHIN_S)
         evidence = await asyncio.to_thread(read_evidence, stage.stack.kafka)
     strikes.wrong += list(spoken_by_another(ledger.requests, evidence))[:3]
     if any(way.stands_at for way in ways) and not broken_streams(ledger.requests):
         strikes.wrong.append("Nobody was in mid-stream when it happened, which proves nothing.")
-    return outcome_of(ledger, strikes, deadlines, found, evidence)
+    return outcome_of(account, strikes, deadlines, evidence)
 
 
 def _rounds(way: Way, *, is_short: bool) -> int:

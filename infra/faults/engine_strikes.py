@@ -1,8 +1,8 @@
 """`Strikes`: what came of an engine's deaths, and `outcome_of`: the row that they, the ledger and the log make."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from infra.faults.account import Account
 from infra.faults.engine_claims import (
     Deadlines,
     Evidence,
@@ -15,9 +15,6 @@ from infra.faults.engine_claims import (
 )
 from infra.faults.ledger import Ledger
 from infra.faults.outcome import Outcome
-from infra.faults.reckoning import Reckoning
-
-_TELL = 3  # of each kind of loss
 
 
 @dataclass(slots=True)
@@ -40,37 +37,21 @@ def first_answer_s(ledger: Ledger, since_s: float) -> float | None:
     return next((one.end_s for one in ledger.requests if one.error is None and one.end_s > since_s), None)
 
 
-def outcome_of(ledger: Ledger, strikes: Strikes, deadlines: Deadlines, found: Reckoning, evidence: Evidence) -> Outcome:
+def outcome_of(account: Account, strikes: Strikes, deadlines: Deadlines, evidence: Evidence) -> Outcome:
     """Everything that is claimed of a dying engine, counted."""
-    requests = ledger.requests
-    broken = broken_streams(requests)
-    lost = [*found.lost, *mistold(broken, evidence)]
-    twice = [*found.twice, *(f"{one}, which the engine left unfinished" for one in trained_though_broken(evidence))]
-    stale = num_stale(requests)
-    return Outcome(
+    requests = account.ledger.requests
+    broken, stale = broken_streams(requests), num_stale(requests)
+    told = f" Everybody was told within {max(strikes.told_s):.1f} s of its silence." if strikes.told_s else ""
+    return account.outcome(
         tried=strikes.num,
-        lost=len(lost),
-        twice=len(twice),
-        failed_requests=ledger.num_failed,
-        recovery_s=tuple(strikes.recovery_s),
-        wrong=(
+        recovery_s=strikes.recovery_s,
+        lost=mistold(broken, evidence),
+        twice=[f"{one}, which the engine left unfinished" for one in trained_though_broken(evidence)],
+        wrong=[
             *strikes.wrong,
             *unfair(requests, deadlines),
-            *([f"{stale} answers were by an older version than somebody had had before"] if stale else []),
+            *([f"{stale} answers were by an older version than somebody had had before."] if stale else []),
             *returned_older(evidence.reloads),
-            *found.wrong,
-            *(f"lost: {one}" for one in lost[:_TELL]),
-            *(f"trained: {one}" for one in twice[:_TELL]),
-        ),
-        note=" ".join(_notes(ledger, strikes, found, len(broken))),
+        ],
+        note=f"{len(broken)} streams broken off, {account.ledger.num_failed - len(broken)} requests refused.{told}",
     )
-
-
-def _notes(ledger: Ledger, strikes: Strikes, found: Reckoning, num_broken: int) -> Sequence[str]:
-    refused = ledger.num_failed - num_broken
-    told = f"Everybody was told within {max(strikes.told_s):.1f} s of its silence." if strikes.told_s else ""
-    return [
-        f"{len(ledger.acknowledged):,} replies acknowledged, {num_broken} streams broken off, {refused} refused;",
-        f"{found.num_trained:,} actions trained in {found.num_versions} versions.",
-        *([told] if told else []),
-    ]

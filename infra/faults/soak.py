@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from infra.components import ARCHIVER, WORKERS
+from infra.faults.account import accounted, failures
 from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
-from infra.faults.reckoning import Reckoning, reckon, settled
 from infra.faults.samples import Samples, growth, slope_per_hour
 from infra.faults.stage import Stage, staged
 from infra.settings import archive_folder
@@ -77,11 +77,13 @@ async def _soak(trial: Trial, plan: Plan, more_seed: int = 0) -> Outcome:
         async with people(ledger, url, count=NUM_PEOPLE, seed=seed, pause_s=PAUSE_S):
             await _watch(stage, samples, plan)
         samples.write(trial.folder.with_suffix(".csv"))
-        is_settled = await settled(stage.stack.kafka, ledger, SETTLED_WITHIN_S)
-        found = await asyncio.to_thread(reckon, stage.stack.kafka, ledger, archive_folder(stage.stack.settings))
-    stuck = [] if is_settled else [f"What was due was not done within {SETTLED_WITHIN_S:g} s."]
+        account = await accounted(stage.stack.kafka, ledger, archive_folder(stage.stack.settings), SETTLED_WITHIN_S)
     measured = samples.since(plan.warm_up_s)
-    return _outcome(ledger, found, [*stuck, *wrongs(measured, judges_growth=plan.judges_growth)], measured, plan)
+    return account.outcome(
+        tried=len(ledger.acknowledged),
+        wrong=[*failures(ledger), *wrongs(measured, judges_growth=plan.judges_growth)],
+        note=" ".join(_notes(measured, plan)),
+    )
 
 
 async def _watch(stage: Stage, samples: Samples, plan: Plan) -> None:
@@ -126,21 +128,8 @@ def _disk(measured: Samples) -> Iterator[str]:
             yield f"{folder}/ grows faster: by {first / MIB:.1f} MiB, then by {second / MIB:.1f} MiB"
 
 
-def _outcome(ledger: Ledger, found: Reckoning, wrong: list[str], measured: Samples, plan: Plan) -> Outcome:
-    failed = [f"{ledger.num_failed} requests failed, with nothing wrong"] if ledger.num_failed else []
-    silent = [] if ledger.acknowledged else ["Nobody got an answer."]
-    return Outcome(
-        tried=len(ledger.acknowledged),
-        lost=len(found.lost),
-        twice=len(found.twice),
-        failed_requests=ledger.num_failed,
-        wrong=(*silent, *failed, *wrong, *found.wrong, *(f"lost: {one}" for one in found.lost[:3])),
-        note=" ".join(_notes(measured, found, plan)),
-    )
-
-
-def _notes(measured: Samples, found: Reckoning, plan: Plan) -> Iterator[str]:
-    yield f"{plan.measured_s:.0f} s after {plan.warm_up_s:.0f} s of warm-up; {found.num_versions} versions."
+def _notes(measured: Samples, plan: Plan) -> Iterator[str]:
+    yield f"{plan.measured_s:.0f} s after {plan.warm_up_s:.0f} s of warm-up."
     if plan.judges_growth:
         sizes = measured.of("rss_bytes")
         slopes = (f"{name} {slope_per_hour(points) / MIB:+.1f}" for name, points in sizes)
