@@ -35,7 +35,7 @@ from serving.routing import Route, Routes
 from serving.sglang_wire import NUM_RESERVED_TOKENS
 from serving.streaming import finished_choices, first_event, streamed_reply
 from serving.turn import Turn, TurnPorts, TurnRenderer
-from streams.conversation import Match
+from streams.match import Match
 from streams.topics import NEXT_STATES
 
 T = TypeVar("T")

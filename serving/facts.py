@@ -12,7 +12,7 @@ from schemas.prompt import delta
 from serving.admission import SessionHeaders
 from serving.call import Call
 from serving.routing import Route
-from streams.conversation import Match, next_state_of
+from streams.match import Match, next_state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

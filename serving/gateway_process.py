@@ -2,8 +2,9 @@
 
 Start: spool and producer, the open actions and routes as the spool and the log have them, then the socket; so the first
 request is served like the last one before a restart. Without Kafka it starts on the spool alone: until the log can be
-read, the base model serves, and requests that continue an older conversation open a new one, so that their next states
-are lost. End (serving/shutdown.py): no new requests, those under way to their recorded end, then the spool.
+read, the base model serves, and requests that continue an older conversation open a new one; what they say of the older
+one is found afterwards (streams/late.py). End (serving/shutdown.py): no new requests, those under way to their recorded
+end, then the spool.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from schemas.clock import now_ms
-from schemas.errors import MissingRuntimeError, RetryableError
+from schemas.errors import MissingRuntimeError, RetryableError, SpoolFullError
 from schemas.events import ActionTaken, Event, FeedbackGiven, NextStateObserved, PolicyLoaded
 from serving.chat import Served
 from serving.config import EngineConfig, GatewayConfig
@@ -33,6 +34,7 @@ from serving.shutdown import FLUSH_S, GRACE_S
 from streams.config import KafkaConfig
 from streams.consumer import read_all
 from streams.conversation import ConversationIndex
+from streams.late import late_next_states
 from streams.producer import EventProducer
 from streams.recorder import Recorder
 from streams.spool import Spool
@@ -102,7 +104,9 @@ class Memory:
             _LOGGER.warning("older conversations are not known yet: %s", error)
             restore(spooled, self.index, self.routes)
             return False
-        restore([*logged, *spooled], self.index, self.routes)  # of an id the first record counts
+        events = [*logged, *spooled]  # of an id the first record counts
+        restore(events, self.index, self.routes)
+        await self._tell_late(events)
         return True
 
     async def restore_later(self) -> None:
@@ -111,6 +115,19 @@ class Memory:
         while not is_restored:
             await asyncio.sleep(RETRY_PAUSE_S)
             is_restored = await self.restore()
+        await self.restore()  # some were recorded while the log was read
+
+    async def _tell_late(self, events: Sequence[Event]) -> None:
+        actions = [event for event in events if isinstance(event, ActionTaken)]
+        next_states = [event for event in events if isinstance(event, NextStateObserved)]
+        late = list(late_next_states(actions, next_states, self.index))
+        try:
+            for state in late:
+                await self.recorder.record(NEXT_STATES, state)
+        except SpoolFullError as error:
+            _LOGGER.warning("what was said of older answers waits for another start: %s", error)
+        if late:
+            _LOGGER.info("%d requests followed answers that were not known when they came", len(late))
 
 
 def recorded_events(kafka: KafkaConfig) -> list[Event]:

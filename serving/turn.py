@@ -27,6 +27,7 @@ from serving.recording import Recording
 from serving.reply_text import ReplyParser
 from serving.token_text import Token
 from streams.conversation import ConversationIndex
+from streams.late import late_next_state
 from streams.topics import ACTIONS, NEXT_STATES
 
 _LOGGER = logging.getLogger(__name__)
@@ -172,6 +173,8 @@ class Turn:
         action = action_taken(self.facts, sibling, drawn, ports.now_ms())
         recorded = await self._observed
         recorded = await ports.recording.keep(ACTIONS, action) and recorded
+        if self.facts.match.unknown_reply and (late := late_next_state(action, ports.index)):
+            await ports.recording.keep(NEXT_STATES, late)  # what came before it became known while it was drawn
         if recorded and not ports.index.add(action):  # its base was forgotten while it was drawn
             ports.index.add(whole_action(self.facts, action))
         if self.facts.session.done:

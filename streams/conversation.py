@@ -21,81 +21,20 @@ Decisions that the data cannot make:
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from schemas.errors import RejectedError
-from schemas.events import ActionTaken, FeedbackGiven, Message, NextStateObserved, Source, TurnType
+from schemas.events import ActionTaken, FeedbackGiven, Message, NextStateObserved, TurnType
 from schemas.identity import digest_text, new_id
 from schemas.messages import UNMATCHED_ROLES, digest_message
-from schemas.prompt import Resolved
+from streams.match import Match
 from streams.open_actions import Name, OpenAction, OpenActions, open_action
 from streams.overlap import best_of, last_assistant, unread
 
 _LOGGER = logging.getLogger(__name__)
 FULL_PROMPT_EVERY_TURNS = 16  # a prompt stored whole now and then bounds the chain that a reader must resolve
 # The largest age of a chain bounds how long a reader must remember: processors forget after processors.max_open_age_s.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """Where a request belongs.
-
-    `new_messages` is the next state of `parent_action_id`: empty where the request says nothing new. `base` is what
-    the prompt is stored against, None where it is stored whole. `branch`: the parent already had a next state.
-    `unknown_reply`: the last assistant message was never served here.
-    """
-
-    conversation_id: str
-    turn: int
-    parent_action_id: str | None = None
-    parent_policy: str = ""
-    base: Resolved | None = None
-    ambiguous: bool = False
-    branch: bool = False
-    unknown_reply: bool = False
-    new_messages: tuple[Message, ...] = ()
-
-    @property
-    def kind(self) -> Literal["opening", "reply", "branch", "ambiguous", "unknown_reply"]:
-        """The match in one word, for metrics."""
-        if self.parent_action_id is None:
-            return "unknown_reply" if self.unknown_reply else "opening"
-        if self.ambiguous:
-            return "ambiguous"
-        return "branch" if self.branch else "reply"
-
-
-def next_state_of(
-    match: Match,
-    *,
-    event_id: str,
-    time_ms: int,
-    tenant: str,
-    subject: str,
-    request_id: str = "",
-    source: Source | None = None,
-) -> NextStateObserved | None:
-    """What a request says about the action it follows; None where it follows none or says nothing new.
-
-    Args:    source: None: as the words say, a tool's or a person's.
-    """
-    if match.parent_action_id is None or not match.new_messages:
-        return None
-    return NextStateObserved(
-        id=event_id,
-        time_ms=time_ms,
-        policy=match.parent_policy,
-        conversation_id=match.conversation_id,
-        tenant=tenant,
-        subject=subject,
-        source=source or ("tool" if any(message.role == "tool" for message in match.new_messages) else "chat"),
-        action_id=match.parent_action_id,
-        messages=match.new_messages,
-        ambiguous=match.ambiguous,
-        request_id=request_id,
-    )
 
 
 class Bounds(Protocol):
@@ -120,7 +59,7 @@ class ConversationIndex:
     Args:    max_bytes, max_age_ms: bounds of what is kept, oldest dropped first; the age counts from when it was heard
              of, or, restored, from its own time, where that is not yet to come; max_chain_age_ms: a prompt is stored
              whole where the whole one that it would build on is older; now_ms: the clock; next_id: makes the ids of
-             new conversations.
+             new conversations; None: by the clock and at random.
     """
 
     def __init__(
@@ -130,13 +69,13 @@ class ConversationIndex:
         max_age_ms: int,
         max_chain_age_ms: int,
         now_ms: Callable[[], int],
-        next_id: Callable[[], str] = new_id,
+        next_id: Callable[[], str] | None = None,
     ) -> None:
         self._empty = partial(OpenActions, max_bytes=max_bytes, max_age_ms=max_age_ms)
         self._open = self._empty()
         self._max_chain_age_ms = max_chain_age_ms
         self._now_ms = now_ms
-        self._next_id = next_id
+        self._next_id = next_id or (lambda: new_id(now_ms()))
 
     @classmethod
     def of(cls, bounds: Bounds, now_ms: Callable[[], int]) -> Self:
@@ -176,7 +115,7 @@ class ConversationIndex:
         """
         self._open.drop_older_than(self._now_ms())
         session = None if session_id is None else session_conversation(tenant, session_id)
-        visible = tuple(message for message in messages if message.role not in UNMATCHED_ROLES)
+        visible = _visible(messages)
         last = last_assistant(visible)
         candidates = [] if last is None else self._candidates(tenant, session, visible[last])
         candidates = [action for action in candidates if action.action_id == parent_action_id] or candidates
@@ -186,6 +125,25 @@ class ConversationIndex:
                 turn=sum(message.role == "assistant" for message in visible),
                 unknown_reply=last is not None,
             )
+        return self._following(candidates, visible, last, turn_type)
+
+    def match_late(self, action: ActionTaken, session: str | None, asked_ms: int) -> Match | None:
+        """Where a recorded action belongs that found nothing when it was served; None: still nowhere.
+
+        Marks the parent as answered, which was served before the action was asked for.
+
+        Args:    session: the action's conversation, where a session named it; asked_ms: epoch.
+        """
+        visible = _visible(action.messages)
+        last = last_assistant(visible)
+        served = [] if last is None else self._candidates(action.tenant, session, visible[last])
+        candidates = [one for one in served if one.about.time_ms <= asked_ms and one.action_id != action.id]
+        return self._following(candidates, visible, last or 0, action.turn_type) if candidates else None
+
+    def _following(
+        self, candidates: list[OpenAction], visible: tuple[Message, ...], last: int, turn_type: TurnType
+    ) -> Match:
+        """What follows one of these. Args: last: place of the reply among the messages."""
         history = Counter(digest_message(message) for message in visible[:last])
         parent, ambiguous = best_of(candidates, history)
         observes = turn_type == "main" or parent.turn_type == "side"
@@ -277,6 +235,10 @@ class ConversationIndex:
     def _candidates(self, tenant: str, session: str | None, reply: Message) -> list[OpenAction]:
         served = self._open.known_by("reply", tenant, digest_message(reply))
         return [action for action in served if session is None or action.about.conversation_id == session]
+
+
+def _visible(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    return tuple(message for message in messages if message.role not in UNMATCHED_ROLES)
 
 
 def session_conversation(tenant: str, session_id: str) -> str:

@@ -19,7 +19,8 @@ from schemas.identity import digest_text
 from schemas.messages import answered_by
 from schemas.origin import UNSCORED
 from schemas.prompt import delta
-from streams.conversation import ConversationIndex, Match, next_state_of
+from streams.conversation import ConversationIndex
+from streams.match import Match, next_state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

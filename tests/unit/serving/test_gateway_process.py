@@ -17,7 +17,7 @@ from example_events import ACTION, WHOLE
 from pydantic import ValidationError
 
 from schemas.errors import BrokerUnavailableError, FatalError
-from schemas.events import Event, FeedbackGiven
+from schemas.events import Event, FeedbackGiven, NextStateObserved
 from schemas.feedback import digest_said
 from serving import gateway_process, shutdown
 from serving.config import EngineConfig, GatewayConfig
@@ -29,7 +29,7 @@ from streams.producer import EventProducer
 from streams.recorder import Recorder
 from streams.spool import Spool
 from streams.topics import ACTIONS
-from tests.unit.serving.gateway_fakes import Bench, CharacterRenderer, user
+from tests.unit.serving.gateway_fakes import Bench, CharacterRenderer, assistant, user
 
 NOBODY = KafkaConfig(bootstrap_servers="127.0.0.1:1")
 LOGGED, SPOOLED = replace(WHOLE, id="logged"), replace(WHOLE, id="spooled")
@@ -95,7 +95,8 @@ def empty_index() -> ConversationIndex:
 async def test_what_the_last_gateway_spooled_is_known_without_kafka_and_the_rest_as_soon_as_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: list[list[Event] | Exception] = [BrokerUnavailableError("away"), BrokerUnavailableError("away"), [LOGGED]]
+    away = BrokerUnavailableError("away")
+    answers: list[list[Event] | Exception] = [away, away, [LOGGED], [LOGGED]]
 
     def recorded_events(_: KafkaConfig) -> list[Event]:
         answer = answers.pop(0)
@@ -113,6 +114,52 @@ async def test_what_the_last_gateway_spooled_is_known_without_kafka_and_the_rest
         assert len(memory.index) == 1
         await asyncio.wait_for(memory.restore_later(), 5)
         assert len(memory.index) == 2
+        assert not answers, "what was recorded while the log was read is not known"
+    await producer.close(0.1)
+
+
+async def test_a_request_that_was_under_way_when_the_log_came_back_follows_what_it_followed() -> None:
+    earlier, go_on = Bench([["hi"]]), asyncio.Event()
+    async with earlier.client() as client:
+        await client.post("/v1/chat/completions", json={"model": "assistant", "messages": [user("hello")]})
+    [first] = earlier.recorder.actions
+    bench = Bench([["see ", go_on, "you"]])
+    bench.time_ms = earlier.time_ms
+    body = {"model": "assistant", "messages": [user("hello"), assistant("hi"), user("bye")]}
+    async with bench.client() as client:
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+        while not bench.engine.requests:
+            await asyncio.sleep(0.01)
+        bench.index.restore([first], ())
+        go_on.set()
+        await asking
+    [action], [state] = bench.recorder.actions, bench.recorder.next_states
+    assert action.parent_action_id is None
+    assert (state.action_id, state.request_id) == (first.id, action.id)
+    assert [message.content for message in state.messages] == ["bye"]
+
+
+async def test_what_was_said_without_the_log_is_told_when_it_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = Bench([["hi"]])
+    async with earlier.client() as client:
+        await client.post("/v1/chat/completions", json={"model": "assistant", "messages": [user("hello")]})
+    blind = Bench([["see you"]])
+    blind.time_ms = earlier.time_ms
+    async with blind.client() as client:
+        body = {"model": "assistant", "messages": [user("hello"), assistant("hi"), user("bye")]}
+        await client.post("/v1/chat/completions", json=body)
+    [first], [spooled] = earlier.recorder.actions, blind.recorder.actions
+    monkeypatch.setattr(gateway_process, "recorded_events", lambda _: [first])
+    producer = EventProducer(NOBODY, "test")
+    async with Recorder(producer, Spool(tmp_path / "spool", 10**6), 0.05) as recorder:
+        await recorder.record(ACTIONS, spooled)
+        memory = Memory(empty_index(), Routes("assistant"), recorder, NOBODY)
+        for _ in range(2):  # it is told once
+            assert await memory.restore()
+            kept = [event for event in recorder.pending() if isinstance(event, NextStateObserved)]
+            assert [(state.action_id, state.request_id) for state in kept] == [(first.id, spooled.id)]
     await producer.close(0.1)
 
 

@@ -24,7 +24,7 @@ from schemas.prompt import resolve
 from serving.otlp.model_call import ModelCall
 from serving.otlp.spans import Span as SpanRead
 from serving.otlp.spellings import registry
-from streams.conversation import Match
+from streams.match import Match
 from streams.topics import Topic
 from tests.unit.serving.gateway_fakes import Bench, MemoryRecorder, assistant, user
 from tests.unit.serving.otlp_talk import JSON, PROTOBUF, TALK, batch, body, chat, content_type, said, span

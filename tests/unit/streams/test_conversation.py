@@ -11,7 +11,8 @@ import pytest
 from schemas.events import ActionTaken, FinishReason, Message, NextStateObserved, Sampling
 from schemas.messages import normalise_message
 from schemas.prompt import delta
-from streams.conversation import FULL_PROMPT_EVERY_TURNS, ConversationIndex, Match
+from streams.conversation import FULL_PROMPT_EVERY_TURNS, ConversationIndex
+from streams.match import Match
 
 DAY_MS = 24 * 3600 * 1000
 
