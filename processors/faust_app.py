@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
+from processors.forgiving_records import forgive_header_names
 from processors.login import mechanism_of, tls_of
 from processors.progress import Partition
 from schemas.errors import BrokerUnavailableError, SettingsError
@@ -52,6 +53,7 @@ def make_app(kafka: KafkaConfig, home: Path) -> Any:
     Args:    home: folder for Faust's files.
     Raises:  SettingsError: no broker is named, or its certificates cannot be read.
     """
+    forgive_header_names()
     for name, level in _LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     if kafka.bootstrap_servers is None:

@@ -80,6 +80,8 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
     Raises:  MalformedEventError: headers or value that are not what the event's type says, naming type and field;
              TokenMismatchError: lengths that differ; UnknownEventError: a type or version without a decoder.
     """
+    if not all(is_utf8(name) for name, _ in headers or ()):
+        raise MalformedEventError("A header's name is no UTF-8; produce CloudEvents 1.0 in binary mode.")
     attributes = {name: raw for name, raw in headers or () if raw is not None}
     event_type = _text(attributes, "ce_type")
     if attributes.get("ce_specversion") != SPEC_VERSION:
@@ -101,6 +103,15 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
     loaded = _loads(event_type, value)
     loaded["id"], loaded["time_ms"] = event_id, time_ms
     return read_event(event_type, loaded)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a header's name is text; bytes that are none are lone surrogates by now."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def decode_batch(value: bytes) -> tuple[BatchSealed, pa.Table]:

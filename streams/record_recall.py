@@ -29,6 +29,7 @@ from streams.codec import RawHeaders, decode
 from streams.conversation import ConversationIndex, session_conversation
 from streams.observed import ObservedTurn
 from streams.placement import partition_of
+from streams.recorded import headers_of
 from streams.topics import ACTIONS
 
 SETTLE_MS = 300  # from being told to being in Kafka, where it is near; more than a batch of a worker takes
@@ -144,7 +145,7 @@ class Recall:
 
     def _take_in(self, partitions: list[int]) -> None:
         for message in self._tail.new_records(partitions):
-            headers, key, value = message.headers(), message.key(), message.value()
+            headers, key, value = headers_of(message), message.key(), message.value()
             action_id = dict(headers or ()).get("ce_id")
             if action_id and key and value:
                 self._keep(action_id.decode(errors="replace"), _Record(key.decode(errors="replace"), headers, value))

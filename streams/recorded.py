@@ -1,11 +1,12 @@
 """`Recorded`: one record as it lies in the log, with the event that it holds or the reason why it holds none."""
 
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 
 from schemas.errors import RejectedError
 from schemas.events import Event
-from streams.codec import Headers, RawHeaders, decode
+from streams.codec import Headers, RawHeaders, decode, is_utf8
 from streams.config import KafkaConfig
 from streams.placement import check_placement
 from streams.topics import BY_NAME
@@ -26,6 +27,10 @@ class Recorded:
     error: RejectedError | None
 
 
+# confluent-kafka returns a list with holes and an error set. That is a SystemError where the caller looks, which C code
+# does; a call of `message.headers()` that Python has specialised does not, and the holes end the process.
+_ask_for_headers = methodcaller("headers")
+_UNREADABLE = "\udcff"  # the name of a header whose name is no UTF-8; no text can be it
 RESTORED = "ns_restored"  # header of a record that came back from an archive: which one, and where it lay there
 
 
@@ -35,6 +40,15 @@ def header_text(headers: Headers, name: str) -> str:
         if header == name:
             return raw.decode(errors="replace")
     return ""
+
+
+def headers_of(message: Any) -> RawHeaders:
+    """The headers of a message of librdkafka, which gives none where the name of one is no UTF-8."""
+    try:
+        headers: RawHeaders = _ask_for_headers(message)
+    except SystemError:
+        return [(_UNREADABLE, b"")]
+    return headers
 
 
 def is_restored_from(archive_id: str, headers: Headers) -> bool:
@@ -50,7 +64,7 @@ def recorded(config: KafkaConfig, message: Any) -> Recorded:
         partition=message.partition(),
         offset=message.offset(),
         timestamp_ms=message.timestamp()[1],
-        headers=message.headers(),
+        headers=headers_of(message),
         key=message.key(),
         value=message.value(),
     )
@@ -81,7 +95,7 @@ def record_of(
         partition=partition,
         offset=offset,
         timestamp_ms=timestamp_ms,
-        headers=[(name, raw) for name, raw in headers or () if raw is not None],
+        headers=[(name, raw) for name, raw in headers or () if raw is not None and is_utf8(name)],
         key=key,
         value=value or b"",
         event=event,

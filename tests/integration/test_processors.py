@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, next_state, thumb
 
@@ -204,6 +206,7 @@ def test_one_of_two_workers_is_killed_and_the_other_goes_on(kafka, tmp_path):
 
 def test_nonsense_is_rejected_silence_is_ended_and_sigterm_is_obeyed(kafka, tmp_path):
     nonsense = send_raw(kafka, b"not an event")
+    misnamed = asyncio.run(send_misnamed(kafka))
     feed(kafka, [0])
     send(kafka, (ACTIONS, action("lonely", conversation="c-lonely")))
     send(kafka, (FEEDBACK, thumb("lonely", conversation_id="c-lonely")))
@@ -220,9 +223,14 @@ def test_nonsense_is_rejected_silence_is_ended_and_sigterm_is_obeyed(kafka, tmp_
     assert {batch.sealed_by for batch in found["batches"]} == {"time"}
     (lonely,) = [sample for sample in found["samples"] if sample.action_id == "lonely"]
     assert (lonely.reward, lonely.feedback_id, lonely.verdict_id) == (1.0, "f-lonely", "")
-    (rejection,) = found["rejections"]
-    assert (rejection.topic, rejection.partition, rejection.offset) == nonsense
-    assert rejection.value_preview == "not an event"
+    rejections = {(one.topic, one.partition, one.offset): one for one in found["rejections"]}
+    assert rejections.keys() == {nonsense, misnamed}
+    assert rejections[nonsense].value_preview == "not an event"
+    assert "A header's name is no UTF-8" in rejections[misnamed].reason
+    read = {(one.topic, one.partition, one.offset): one.error for one in read_all(kafka, [ACTIONS])}
+    assert {place: str(error) for place, error in read.items() if error} == {
+        place: one.reason for place, one in rejections.items()
+    }
 
 
 def send_raw(kafka, value):
@@ -237,6 +245,35 @@ def send_raw(kafka, value):
     )
     client.flush(10)
     return places[0]
+
+
+class NoText(str):
+    """A header's name that is written as bytes which are no UTF-8: neither of our clients reads it by itself."""
+
+    __slots__ = ()
+
+    def encode(self, *_):
+        return b"\xff\xfe"
+
+
+async def send_misnamed(kafka):
+    """A record with such a header among its own, compressed as ours are; returns its place."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+    await producer.start()
+    batch = producer.create_batch()
+    batch._builder = _DefaultRecordBatchBuilderPy(
+        magic=2,
+        compression_type=DefaultRecordBatch.CODEC_ZSTD,
+        is_transactional=False,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=10_000,
+    )
+    batch.append(key=b"c-0", value=b"{}", timestamp=None, headers=[("ce_id", b"e"), (NoText("xx"), b"")])
+    placed = await (await producer.send_batch(batch, kafka.topic("actions"), partition=0))
+    await producer.stop()
+    return ("actions", placed.partition, placed.offset)
 
 
 def test_without_a_broker_the_processors_end_with_one_sentence(tmp_path):
