@@ -52,7 +52,8 @@ NOT_ALLOWED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
-_FENCED = {KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.PRODUCER_FENCED}  # noqa: SLF001
+# By a newer process of the same transactional id, or by Kafka, which ends a transaction that an outage made too old.
+_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001
 
 
 class RestartNeededError(RetryableError):
@@ -89,8 +90,11 @@ def as_ours(error: KafkaException | KafkaError, doing: str) -> NextstateError:
         return MalformedEventError(f"{doing} failed, the record is too large; its limit is {MAX_RECORD_BYTES} bytes.")
     if code in NOT_ALLOWED:
         return FatalError(f"{doing} was not allowed; check the credentials in [kafka.client]: {cause.str()}.")
-    if code in _FENCED:
+    if code == KafkaError.FENCED_INSTANCE_ID:
         return FatalError(f"{doing} failed, a newer process has taken over this one's name; stop one of the two.")
+    if code in _FENCED:
+        message = f"{doing} failed, Kafka has ended the transaction after an outage, or a newer process has begun one."
+        return RestartNeededError(message)
     if cause.fatal() or code == KafkaError._FATAL:  # noqa: SLF001
         return RestartNeededError(f"{doing} failed, and this process's Kafka client with it: {cause.str()}.")
     return BrokerUnavailableError(f"{doing} failed, Kafka did not answer in time: {cause.str()}.")

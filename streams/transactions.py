@@ -35,7 +35,10 @@ class _UndecidedError(BrokerUnavailableError):
 
 
 class TransactionalProducer:
-    """One transactional writer; a newer process with the same `transactional_id` fences this one out."""
+    """One transactional writer; a newer process with the same `transactional_id` fences this one out.
+
+    So does Kafka itself, where an outage lasted longer than a transaction may.
+    """
 
     def __init__(self, config: KafkaConfig, transactional_id: str, instance: str) -> None:
         self._config = config
@@ -62,8 +65,8 @@ class TransactionalProducer:
     ) -> Iterator[None]:
         """Everything sent inside commits together, and with `recorded` being done, where something was consumed.
 
-        Raises:  BrokerUnavailableError: aborted, try again from `recorded`; RestartNeededError: perhaps committed, only
-                 the next `init` finds out; FatalError: fenced out by another process; and whatever is raised inside.
+        Raises:  BrokerUnavailableError: aborted, try again from `recorded`; RestartNeededError: fenced out, or perhaps
+                 committed, which only the next `init` finds out; and whatever is raised inside.
         """
         first_seq = self._stamper.next_seq
         self._client.begin_transaction()

@@ -32,9 +32,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import FatalError
 from streams import topics
 from streams.checkpoints import identify_base
+from streams.client import RestartNeededError
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded, read_erasures
 from streams.heartbeat import Heartbeat
@@ -70,7 +70,8 @@ def run_trainer(
 
     Args:    model_path: folder of the frozen base; home: where `checkpoints/` lies; heartbeat: touched from when it can
              train until it ends; ends_when_done: stop by itself when every sealed batch is trained.
-    Raises:  FatalError: for the user to mend, or another trainer took over; BrokerUnavailableError: start again later.
+    Raises:  FatalError: for the user to mend, or another trainer took over; RestartNeededError: start again now;
+             BrokerUnavailableError: start again later.
     """
     is_done = False
     try:
@@ -138,7 +139,7 @@ class _Session:
             return False
         try:
             publish(self.producer, self.consumer, recorded, publication)
-        except FatalError:
+        except RestartNeededError:
             if self._has_moved():  # whoever rolled back has fenced this process out
                 return False
             raise

@@ -17,7 +17,7 @@ from example_events import ACTION, BATCH, EXAMPLES, SAMPLE
 from schemas.errors import FatalError, MalformedEventError, RejectedError, UnknownEventError
 from schemas.events import ActionTrained, BatchSealed, Event
 from streams.admin import create_topics, partitions_of, verify_topics
-from streams.client import PRODUCER, open_client
+from streams.client import PRODUCER, RestartNeededError, open_client
 from streams.codec import HEADER_ROOM_BYTES, decode_batch, encode, encode_batch
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded, follow, read_all
@@ -297,9 +297,27 @@ async def test_a_second_process_with_the_same_name_fences_the_first_out(kafka: K
     with consuming(kafka) as consumer:
         record = next_of(consumer)
         transactional(kafka)
-        with pytest.raises(FatalError, match="taken over"), first.transaction(consumer, record):
+        with pytest.raises(RestartNeededError, match="a newer process"), first.transaction(consumer, record):
             first.send(TRAINED, trained(0))
     assert list(read_all(kafka, [TRAINED])) == []
+
+
+async def test_a_transaction_that_kafka_has_ended_needs_a_new_start_and_no_hand(
+    kafka: KafkaConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an outage that lasts longer than it may."""
+    monkeypatch.setattr("streams.transactions._TRANSACTION_TIMEOUT_MS", 1000)
+    async with producing(kafka) as producer:
+        await producer.send(ACTIONS, action(0))
+    trainer = transactional(kafka)
+    with consuming(kafka) as consumer:
+        record = next_of(consumer)
+        with pytest.raises(RestartNeededError, match="after an outage"), trainer.transaction(consumer, record):  # noqa: PT012
+            trainer.send(TRAINED, trained(0))
+            await asyncio.sleep(15)  # Kafka looks every ten seconds
+        assert list(read_all(kafka, [TRAINED])) == []
+        with transactional(kafka).transaction():
+            pass
 
 
 def test_topics_that_are_as_declared_pass_and_creating_them_again_changes_nothing(kafka: KafkaConfig) -> None:
