@@ -28,7 +28,7 @@ from streams.printable import printable
 MAX_NAME_CHARS = 80  # of a session, in a place
 SQLITE_MARK = b"SQLite format 3\0"
 _ENTRIES = "SELECT session_id, seq, event_json, event_zstd, event_utf8_bytes FROM transcript_events ORDER BY 1, 2"
-_STOPS: dict[object, FinishReason] = {
+_STOPS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
     "toolUse": "tool_calls",
@@ -69,7 +69,7 @@ def read_sqlite(path: Path) -> Iterator[Found]:
             store.text_factory = bytes  # a text that is no UTF-8 must not end the rows behind it
             for _, rows in groupby(store.execute(_ENTRIES), key=itemgetter(0)):
                 yield from _session(_objects(rows, path))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # where SQLite's own message of a fault is no UTF-8
         raise NotTheFormatError(
             f"{path} is no session store of OpenClaw ({error}): name agents/<id>/agent/openclaw-agent.sqlite."
         ) from error
@@ -147,12 +147,12 @@ def _said(message: dict[str, Any], entry: dict[str, Any]) -> Said | None:
         "tool_call_id": message.get("toolCallId"),
         "name": message.get("toolName"),
     }
-    model = message.get("model")
+    model, stop = message.get("model"), message.get("stopReason")
     return Said(
         message=normalise_message(plain),
         time_ms=time_of(message) or time_of(entry),
         model=model if isinstance(model, str) else "",
-        finish_reason=_STOPS.get(message.get("stopReason")),
+        finish_reason=_STOPS.get(stop) if isinstance(stop, str) else None,
         exit_code=exit_code if isinstance(exit_code, int) else None,
     )
 

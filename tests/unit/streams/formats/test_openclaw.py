@@ -143,3 +143,18 @@ def test_a_text_that_is_no_utf8_does_not_end_the_rows_behind_it(tmp_path: Path) 
     bad, *others = read_chats(path, tell_format(path))
     assert isinstance(bad, BadLine)
     assert [words(one) for one in others] == [WORDS]
+
+
+def test_an_end_that_is_no_word_is_none(tmp_path: Path) -> None:
+    odd = {**SESSION[2], "message": {**SESSION[2]["message"], "stopReason": ["stop"]}}
+    (found,) = conversations(jsonl(tmp_path / "s1.jsonl", *SESSION[:2], odd))
+    assert found.said[-1].finish_reason is None
+
+
+def test_a_store_whose_fault_cannot_be_told_as_text_is_one_sentence(tmp_path: Path) -> None:
+    path = store(tmp_path / "store.sqlite", SESSION)
+    path.write_bytes(
+        path.read_bytes().replace(b"CREATE TABLE transcript_events", b"CREATE \xff\xfe\xfd\xfcE transcript_events")
+    )
+    with pytest.raises(NotTheFormatError, match="is no session store of OpenClaw"):
+        conversations(path)
