@@ -9,6 +9,7 @@ other numbers, so its id is random, and the first one on a version counts (strea
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ class Gate:
         Args:    adapter: its name in the engine; good_version, good_adapter: the one that serves; None: the base model.
         Raises:  EngineUnavailableError, EngineRefusedError, TimeoutError: nothing was decided, ask again.
         """
+        started_s = time.monotonic()
         try:
             async with asyncio.timeout(self.config.timeout_s):
                 measured = await measure(
@@ -52,9 +54,10 @@ class Gate:
                 )
         except TokenMismatchError as error:
             return refused(checkpoint, str(error))
+        metrics = {**measured.metrics(), "seconds": time.monotonic() - started_s}
         faults = " ".join(find_faults(measured, self.config))
         if faults:
-            return refused(checkpoint, faults, compared_with=good_version, metrics=measured.metrics())
+            return refused(checkpoint, faults, compared_with=good_version, metrics=metrics)
         return PolicyPromoted(
             id=new_id(),
             time_ms=now_ms(),
@@ -62,7 +65,7 @@ class Gate:
             version=checkpoint.version,
             checkpoint_id=checkpoint.id,
             compared_with=good_version,
-            metrics=measured.metrics(),
+            metrics=metrics,
         )
 
 

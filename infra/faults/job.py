@@ -6,6 +6,7 @@
 Nothing here judges: a fault's own module counts what was lost, against a ledger that is kept outside the system.
 """
 
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def run_faults(
         if (part, fault.name, seed, is_short) in done:
             report(f"{fault.name}: tried already")
             continue
-        folder = out / "work" / part / fault.name.replace(" ", "-").replace("/", "-")
+        folder = out / "work" / part / re.sub(r"[^A-Za-z0-9]+", "-", fault.name)
         trial = Trial(settings=private(settings), seed=seed, is_short=is_short, folder=folder, report=report)
         results.add(_tried(part, fault, trial))
     asked = {(part, fault.name, seed, is_short) for part, fault in wanted}

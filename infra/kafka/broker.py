@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infra.kafka.security import LISTENER, Security
 from infra.ports import HOST
-from schemas.errors import MissingRuntimeError
+from schemas.errors import MissingRuntimeError, SettingsError
 from streams.topics import MAX_RECORD_BYTES
 
 JVM = (
@@ -69,7 +69,15 @@ class Broker:
         return f"{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        """Writes the configuration and, before the first start, formats the folder."""
+        """Writes the configuration and, before the first start, formats the folder.
+
+        Raises:  SettingsError: Kafka cannot be told of the folder; MissingRuntimeError: it cannot be formatted.
+        """
+        if "," in str(self.folder):
+            message = (
+                f"Kafka cannot live in {self.folder}: a comma ends a path in its settings; set home to another one."
+            )
+            raise SettingsError(message)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._log4j_file.write_text(LOG4J)
         if self.security is not None:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from infra.kafka.broker import Broker, Cluster
+from schemas.errors import SettingsError
 
 
 def properties(**more: object) -> dict[str, str]:
@@ -23,3 +26,10 @@ def test_of_three_nodes_each_knows_all_and_any_one_may_be_lost() -> None:
     assert third["controller.quorum.voters"] == "1@127.0.0.1:9102,2@127.0.0.1:9202,3@127.0.0.1:9302"
     assert {value for name, value in third.items() if name.endswith("replication.factor")} == {"3"}
     assert {value for name, value in third.items() if name.endswith(("min.isr", "insync.replicas"))} == {"2"}
+
+
+def test_a_folder_that_kafka_would_take_for_two_is_refused(tmp_path: Path) -> None:
+    broker = Broker(jars=(), folder=tmp_path / "one, two", port=9001, controller_port=9002)
+    with pytest.raises(SettingsError, match="a comma ends a path in its settings; set home to another one"):
+        broker.prepare()
+    assert not (tmp_path / "one, two").exists()

@@ -82,7 +82,10 @@ async def test_a_sane_version_is_promoted_with_its_numbers_before_anybody_is_rou
     promoted, _ = world.log.events
     assert isinstance(promoted, PolicyPromoted)
     assert (promoted.version, promoted.checkpoint_id, promoted.compared_with) == (1, "p-c1", 0)
-    assert promoted.metrics == {"kl": 0.0, "kl_base": 0.0, "entropy": 2.0, "repeated": 0.0, "tokens": 8.0}
+    seconds = promoted.metrics["seconds"]
+    assert 0.0 < seconds < 60.0
+    measured = {"kl": 0.0, "kl_base": 0.0, "entropy": 2.0, "repeated": 0.0, "tokens": 8.0}
+    assert promoted.metrics == {**measured, "seconds": seconds}
     assert world.log.loads == [(1, "boot-1")]
     assert routed(world) == 1
 
