@@ -7,12 +7,13 @@ Anthropic's form what is written alike is read, texts and all that surrounds the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.errors import RejectedError
 from schemas.events import FinishReason, Message
 from schemas.messages import canonical_json, normalise_message, says_something
+from streams.record_arguments import whole
 from streams.sampling import finish_reason_of
 
 _LISTS = ("content", "tool_calls")
@@ -92,7 +93,22 @@ def _normalised(given: dict[str, Any]) -> Message:
             raise RejectedError(message)
     if "content" in lists:
         lists["content"] = [part for part in lists["content"] if part.get("type") not in _THOUGHTS]
-    return normalise_message({**given, **lists})
+    return _whole(normalise_message({**given, **lists}))
+
+
+def _whole(said: Message) -> Message:
+    """It, with whole characters only: what a program holds need not be text that a record holds."""
+    calls = tuple(
+        replace(call, name=whole(call.name), arguments=whole(call.arguments), id=call.id and whole(call.id))
+        for call in said.tool_calls
+    )
+    return replace(
+        said,
+        content=whole(said.content),
+        tool_calls=calls,
+        tool_call_id=said.tool_call_id and whole(said.tool_call_id),
+        name=said.name and whole(said.name),
+    )
 
 
 def _as_dict(raw: object) -> dict[str, Any]:

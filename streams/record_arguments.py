@@ -13,12 +13,22 @@ _INT64 = 2**63  # what JSON readers and DuckDB hold
 
 
 def refuse_other(name: str, value: object, *kinds: type) -> None:
-    """Raises RejectedError for a value of another type, or a whole number that no record holds."""
+    """Raises RejectedError for a value of another type, a text or a whole number that no record holds."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
         raise RejectedError(f"{name} is of type {type(value).__name__}; give {wanted}.")
+    if isinstance(value, str) and value != whole(value):
+        raise RejectedError(f"{name} holds half a character (a lone surrogate); give whole text.")
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise RejectedError(f"{name} is a number of more than 64 bits; give a smaller one.")
+
+
+def whole(text: str) -> str:
+    """A text that any record holds: two halves of a character are put together, and one alone becomes U+FFFD.
+
+    Programs have such halves from JSON of JavaScript's, which cuts an emoji in two, and from names of files.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def refuse_unlisted(name: str, value: object, values: Sequence[object]) -> None:

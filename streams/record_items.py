@@ -18,7 +18,7 @@ from streams.conversation import ConversationIndex, session_conversation
 from streams.observed import ObservedTurn, events_of_observed
 from streams.open_actions import OpenAction
 from streams.openai_forms import message_of, reply_of, tools_of
-from streams.record_arguments import ends_of, refuse_other, refuse_unlisted
+from streams.record_arguments import ends_of, refuse_other, refuse_unlisted, whole
 from streams.record_recall import Missing, missing_for
 from streams.sampling import sampling_of
 
@@ -181,7 +181,8 @@ class Feedback:
     def events(self, index: ConversationIndex) -> Sequence[Event]:
         """The feedback."""
         refuse_unlisted("thumb", self.thumb, (None, *get_args(Thumb)))
-        refuse_other("comment", self.comment, str)
+        comment = whole(self.comment) if isinstance(self.comment, str) else self.comment
+        refuse_other("comment", comment, str)
         worst, best = ends_of(self.scale)
         for name, number in (("rating", self.rating), ("scale", worst), ("scale", best)):
             refuse_other(name, number, int, float, NoneType)
@@ -192,9 +193,14 @@ class Feedback:
                 **context_at(action.about, self.time_ms, source=answered_by(action.reply)),
                 action_id=action.action_id,
                 thumb=self.thumb,
-                rating=self.rating,
-                worst_rating=worst,
-                best_rating=best,
-                comment=self.comment,
+                rating=_number(self.rating),
+                worst_rating=_number(worst),
+                best_rating=_number(best),
+                comment=comment,
             ),
         )
+
+
+def _number(given: float | None) -> float | None:
+    """As it is read back: a whole number beyond 2**53 would be another then."""
+    return None if given is None else float(given)

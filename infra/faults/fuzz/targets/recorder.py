@@ -137,17 +137,20 @@ _MADE: Mapping[str, Callable[[], object]] = {
     "@huge": lambda: 10**400,
 }
 _ODD = tuple(_MADE)
+_DEEPEST = 200  # objects stand no deeper; what is deeper is the product's to bear
 
 
-def _made(value: Any) -> Any:
+def _made(value: Any, depth: int = 0) -> Any:
     """A value with the objects that its texts stand for. A text that begins with "@" is one of them, by its length."""
+    if depth > _DEEPEST:
+        return value
     match value:
         case str() if value.startswith("@"):
             return _MADE.get(value, _MADE[_ODD[len(value) % len(_ODD)]])()
         case list():
-            return [_made(one) for one in value]
+            return [_made(one, depth + 1) for one in value]
         case dict():
-            return {key: _made(one) for key, one in value.items()}
+            return {key: _made(one, depth + 1) for key, one in value.items()}
         case _:
             return value
 
@@ -165,8 +168,8 @@ class _Worker:
     def put(self, item: Item) -> None:
         self._queue.put(item)
 
-    def trouble(self, kind: Kind, reason: object) -> None:
-        self._reasons.append(f"{kind}: {reason}")
+    def trouble(self, kind: Kind, reason: object) -> None:  # noqa: ARG002 - as the worker's own
+        self._reasons.append(str(reason))
 
     def write(self) -> list[str]:
         self._queue.weigh()
