@@ -15,9 +15,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.secrets import refuse_secrets, secret_values
+from infra.secrets import SECRETS, refuse_secrets, secret_values
 from infra.settings import Settings
 from schemas.errors import SettingsError
+from streams.masking import mask_text
 
 DEFAULT_FILE = Path("nextstate.toml")
 
@@ -34,8 +35,16 @@ def load_settings(
 
     Args:    file: a TOML file; None reads `nextstate.toml` where there is one. options: `table.key=value`, the value in
              TOML or plain text.
-    Raises:  SettingsError.
+    Raises:  SettingsError: in a sentence that holds no secret of the environment, wherever else it stands.
     """
+    try:
+        return _loaded(file, options, environment)
+    except SettingsError as error:
+        hidden = [environment.get(secret.variable, "") for secret in SECRETS]
+        raise SettingsError(mask_text(str(error), hidden)) from None
+
+
+def _loaded(file: Path | None, options: Sequence[str], environment: Mapping[str, str]) -> Settings:
     origin = str(file or DEFAULT_FILE)
     table = _read(file)
     refuse_secrets(table, origin)

@@ -230,3 +230,10 @@ sys.exit(component.main("gateway", Path(sys.argv[1]), Path(sys.argv[2])))
     )
     assert (done.returncode, done.stderr.count("***")) == (2, 2)
     assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_secret_that_stands_in_an_option_too_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, ["a-key-that-is-long"], {"NEXTSTATE_ENGINE_API_KEY": "a-key-that-is-long"})
+    assert "***" in str(caught.value)
+    assert "a-key-that-is-long" not in str(caught.value)

@@ -90,10 +90,14 @@ class Configuration:
         self._file.write_bytes(case.body)
         options = case.head.get("options")
         given = [one for one in options if isinstance(one, str)] if isinstance(options, list) else []
+        environment = dict(case.pairs("environment"))
+        secrets = [
+            value for value in environment.values() if _SECRET in value
+        ]  # what stands in an option alone is none
         try:
-            settings = load_settings(self._file, given, dict(case.pairs("environment")))
+            settings = load_settings(self._file, given, environment)
         except SettingsError as error:
-            if _SECRET in str(error):
+            if any(secret in str(error) for secret in secrets):
                 raise WrongError("the sentence repeats a secret of the environment") from error
             return Answer(is_taken=False, reasons=[str(error)])
         if zlib.crc32(case.body) % _RECORDED == 0:
