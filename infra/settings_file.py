@@ -8,7 +8,7 @@ import difflib
 import math
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +24,7 @@ DEFAULT_FILE = Path("nextstate.toml")
 
 _INT64 = 2**63  # what the recorded run can hold
 _SHOWN_CHARS = 80  # of a value or key that is refused
+_KEY_CHARS = 8  # a shorter word is no key, and may be any word of a sentence
 
 Table = dict[str, Any]
 
@@ -40,8 +41,15 @@ def load_settings(
     try:
         return _loaded(file, options, environment)
     except SettingsError as error:
-        hidden = [environment.get(secret.variable, "") for secret in SECRETS]
-        raise SettingsError(mask_text(str(error), hidden)) from None
+        raise SettingsError(mask_text(str(error), _hidden(environment))) from None
+
+
+def _hidden(environment: Mapping[str, str]) -> Iterator[str]:
+    """Each secret as it is given, and the keys in a list of them."""
+    for secret in SECRETS:
+        value = environment.get(secret.variable, "")
+        yield value
+        yield from (key for item in value.split(",") if len(key := item.rpartition(":")[2]) >= _KEY_CHARS)
 
 
 def _loaded(file: Path | None, options: Sequence[str], environment: Mapping[str, str]) -> Settings:

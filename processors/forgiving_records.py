@@ -51,6 +51,9 @@ class _ForgivingBatch:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
+    def __next__(self) -> Any:
+        return next(self._batch)  # of a control batch
+
     def __iter__(self) -> Iterator[Any]:
         last_offset = -1
         try:

@@ -3,7 +3,7 @@
 Start: spool and producer, the open actions and routes as the spool and the log have them, then the socket; so the first
 request is served like the last one before a restart. Without Kafka it starts on the spool alone: until the log can be
 read, the base model serves, and requests that continue an older conversation open a new one; what they say of the older
-one is found afterwards (streams/late.py). End (serving/shutdown.py): no new requests, those under way to their recorded
+one is found afterwards, if they were answered (streams/late.py). End (serving/shutdown.py): no new requests, those under way to their recorded
 end, then the spool.
 """
 
@@ -111,11 +111,11 @@ class Memory:
 
     async def restore_later(self) -> None:
         """Try until it has worked."""
-        is_restored = False
-        while not is_restored:
-            await asyncio.sleep(RETRY_PAUSE_S)
-            is_restored = await self.restore()
-        await self.restore()  # some were recorded while the log was read
+        for _ in range(2):  # once more, since some requests were recorded while the log was read
+            is_restored = False
+            while not is_restored:
+                await asyncio.sleep(RETRY_PAUSE_S)
+                is_restored = await self.restore()
 
     async def _tell_late(self, events: Sequence[Event]) -> None:
         actions = [event for event in events if isinstance(event, ActionTaken)]

@@ -11,13 +11,14 @@ and the action are safe, the finish. Unblocked by: the recorder.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.errors import NextstateError
+from schemas.errors import NextstateError, SpoolFullError
 from schemas.events import ActionTaken
 from serving.drawing import Drawing, Engine, NewTokens
 from serving.engine import GenerateRequest
@@ -173,10 +174,10 @@ class Turn:
         action = action_taken(self.facts, sibling, drawn, ports.now_ms())
         recorded = await self._observed
         recorded = await ports.recording.keep(ACTIONS, action) and recorded
-        if self.facts.match.unknown_reply and (late := late_next_state(action, ports.index)):
-            await ports.recording.keep(NEXT_STATES, late)  # what came before it became known while it was drawn
         if recorded and not ports.index.add(action):  # its base was forgotten while it was drawn
             ports.index.add(whole_action(self.facts, action))
+        if self.facts.match.unknown_reply:
+            await self._tell_late(action)
         if self.facts.session.done:
             await ports.recording.keep(NEXT_STATES, session_ended(action))
         ports.metrics.finish_held_s.observe(time.monotonic() - held_from_s)
@@ -190,6 +191,12 @@ class Turn:
             cached_tokens=drawing.cached_tokens,
             stop_sequence=drawing.stop_sequence,
         )
+
+    async def _tell_late(self, action: ActionTaken) -> None:
+        """What the request says of an answer that became known while it was drawn; if it is lost, a start finds it."""
+        if late := late_next_state(action, self._ports.index):
+            with contextlib.suppress(SpoolFullError):
+                await self._ports.recording.keep(NEXT_STATES, late)
 
     def _request(self, sibling: int) -> GenerateRequest:
         call = self.facts.call

@@ -60,6 +60,10 @@ class RestartNeededError(RetryableError):
     """This process's Kafka client can go no further, a new process's can: end, and let the supervisor start one."""
 
 
+class FencedError(RestartNeededError):
+    """A transaction was ended by Kafka, or by a newer process: nothing of it is, or will be, committed."""
+
+
 def open_client(make: Callable[..., Any], config: KafkaConfig, *settings: Mapping[str, Any]) -> Any:
     """A Kafka client of class `make`; later settings win over earlier ones, the user's over all.
 
@@ -94,7 +98,7 @@ def as_ours(error: KafkaException | KafkaError, doing: str) -> NextstateError:
         return FatalError(f"{doing} failed, a newer process has taken over this one's name; stop one of the two.")
     if code in _FENCED:
         message = f"{doing} failed, Kafka has ended the transaction after an outage, or a newer process has begun one."
-        return RestartNeededError(message)
+        return FencedError(message)
     if cause.fatal() or code == KafkaError._FATAL:  # noqa: SLF001
         return RestartNeededError(f"{doing} failed, and this process's Kafka client with it: {cause.str()}.")
     return BrokerUnavailableError(f"{doing} failed, Kafka did not answer in time: {cause.str()}.")

@@ -74,6 +74,7 @@ class ConversationIndex:
         self._empty = partial(OpenActions, max_bytes=max_bytes, max_age_ms=max_age_ms)
         self._open = self._empty()
         self._max_chain_age_ms = max_chain_age_ms
+        self._found_late: set[str] = set()  # action ids: what a request says is told once
         self._now_ms = now_ms
         self._next_id = next_id or (lambda: new_id(now_ms()))
 
@@ -128,7 +129,7 @@ class ConversationIndex:
         return self._following(candidates, visible, last, turn_type)
 
     def match_late(self, action: ActionTaken, session: str | None, asked_ms: int) -> Match | None:
-        """Where a recorded action belongs that found nothing when it was served; None: still nowhere.
+        """Where a recorded action belongs that found nothing when it was served; None: still nowhere, or asked before.
 
         Marks the parent as answered, which was served before the action was asked for.
 
@@ -138,7 +139,10 @@ class ConversationIndex:
         last = last_assistant(visible)
         served = [] if last is None else self._candidates(action.tenant, session, visible[last])
         candidates = [one for one in served if one.about.time_ms <= asked_ms and one.action_id != action.id]
-        return self._following(candidates, visible, last or 0, action.turn_type) if candidates else None
+        if not candidates or action.id in self._found_late:
+            return None
+        self._found_late.add(action.id)
+        return self._following(candidates, visible, last or 0, action.turn_type)
 
     def _following(
         self, candidates: list[OpenAction], visible: tuple[Message, ...], last: int, turn_type: TurnType

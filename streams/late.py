@@ -22,7 +22,7 @@ def late_next_states(
     actions: Iterable[ActionTaken], next_states: Iterable[NextStateObserved], index: ConversationIndex
 ) -> Iterator[NextStateObserved]:
     """Those of requests that follow an action, and were recorded as if they did not. Args: what is recorded so far."""
-    told = {state.request_id for state in next_states}
+    told = {state.request_id for state in next_states if state.kind == "messages"}  # an end is about the answer itself
     for action in {one.id: one for one in actions}.values():
         if action.request_id not in told and (state := late_next_state(action, index)) is not None:
             yield state
@@ -43,7 +43,7 @@ def late_next_state(action: ActionTaken, index: ConversationIndex) -> NextStateO
         return None
     return next_state_of(
         match,
-        event_id=digest_text("late-next-state", action.request_id, match.parent_action_id or ""),
+        event_id=digest_text("late-next-state", action.request_id),
         time_ms=asked_ms,
         tenant=action.tenant,
         subject=action.subject,

@@ -34,7 +34,7 @@ from pathlib import Path
 
 from streams import topics
 from streams.checkpoints import identify_base
-from streams.client import RestartNeededError
+from streams.client import FencedError
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded, read_erasures
 from streams.heartbeat import Heartbeat
@@ -139,7 +139,7 @@ class _Session:
             return False
         try:
             publish(self.producer, self.consumer, recorded, publication)
-        except RestartNeededError:
+        except FencedError:
             if self._has_moved():  # whoever rolled back has fenced this process out
                 return False
             raise

@@ -31,6 +31,7 @@ MOST_VISITS = 3  # a failpoint strikes at one of its next visits
 LONGEST_LIFE_S = {"kafka": 60.0}  # between health and a kill at random; the others' is USUAL_LIFE_S
 USUAL_LIFE_S = 2.0
 NUM_SHORT = 4
+_DYING_S = 0.2  # from the note that a failpoint leaves to the death; the next start comes later
 # A thousand in all, with some to spare for places that are not passed in time. A component that dies again and again
 # waits 8 s for its next start; where all die at once, these waits overlap.
 IN_TURN = {"gateway": 4, "processors": 4, "trainer": 4, "reloader": 4, "archiver": 4}
@@ -143,16 +144,20 @@ def _places(component: str, total: int, chance: random.Random) -> Iterator[str |
 
 
 async def _kill(victim: Victim, orders: Path, place: str | None, chance: random.Random, kills: _Kills) -> None:
-    victim.remember()
+    await victim.ready()
     if place is None:
         await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S.get(victim.component, USUAL_LIFE_S)))
-        victim.strike(chance)
+        if not victim.strike(chance):
+            return  # it had died of something else
     else:
         order(orders, place, "kill", chance.randint(1, MOST_VISITS))
         if not await until(lambda: was_hit(orders, place), HIT_WITHIN_S) and not withdraw(orders, place):
             kills.not_passed.append(place)
             return
     died_s = time.monotonic()
+    if place is not None:
+        await asyncio.sleep(_DYING_S)
+        victim.fell()
     if await victim.back():
         kills.recovery_s.append(time.monotonic() - died_s)
     else:

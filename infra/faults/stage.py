@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from infra.bench.live import Live, answers
 from infra.components import ENVIRONMENT
@@ -111,14 +112,18 @@ class RunningStack:
             raise FatalError(f"The stack in {self.home.root} has no component {name!r}; see its logs.")
         return state.components[name]
 
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Sends a component's process a signal; nothing, where it has ended by itself."""
+    def signal(self, name: str, number: signal.Signals) -> bool:
+        """Sends a component's process a signal; False, where it has ended by itself."""
         pid = self.component(name).pid
-        if pid is not None:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
+        if pid is None or not _lives(pid):
+            return False
+        os.kill(pid, number)
+        return True
+
+    def lives(self, name: str) -> bool:
+        """Whether a component's newest process is there."""
+        pid = self.component(name).pid
+        return pid is not None and _lives(pid)
 
     async def back(self, name: str, num_starts: int, timeout_s: float = BACK_WITHIN_S) -> bool:
         """Whether a component gets healthy again after its `num_starts`th start, before the deadline."""
@@ -135,6 +140,14 @@ class Stage(RunningStack):
 
     engine: FaultyEngine
     orders: Path  # for failpoints
+
+
+def _lives(pid: int) -> bool:
+    """Not so: a process that has ended, though nobody has asked yet how."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def until(holds: Callable[[], bool], timeout_s: float) -> bool:

@@ -1,6 +1,6 @@
 """`Victim`: what is killed, as its supervisor keeps it. `OneOfTwo`: one of two workers of a group, at random.
 
-A victim is remembered as it is, struck by a signal or at a failpoint, and then asked when it is back.
+A victim is struck by a signal, or has fallen at a failpoint, and is then asked when it is back.
 """
 
 import asyncio
@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from infra.components import ENVIRONMENT
-from infra.faults.stage import BACK_WITHIN_S, RunningStack, until
+from infra.faults.stage import BACK_WITHIN_S, RunningStack
 from infra.handover import secrets_of
 from infra.health import heartbeat_is_fresh
 from infra.process import Process
 from schemas.errors import FatalError
-
-_SEEN_DEAD_S = 10.0  # after a failpoint was passed: one of two is
 
 
 @dataclass(slots=True)
@@ -27,15 +25,20 @@ class Victim:
 
     running: RunningStack
     component: str
-    num_starts: int = 0
+    num_starts: int = 0  # of the process that died
 
-    def remember(self) -> None:
+    async def ready(self) -> None:
         """Call it before each strike."""
-        self.num_starts = self.running.component(self.component).num_starts
 
-    def strike(self, chance: random.Random) -> None:  # noqa: ARG002 - two share the odds
-        """`kill -9`, now."""
-        self.running.signal(self.component, signal.SIGKILL)
+    def strike(self, chance: random.Random) -> bool:  # noqa: ARG002 - two share the odds
+        """`kill -9`, now; False: it was dead already."""
+        self.num_starts = self.running.component(self.component).num_starts
+        return self.running.signal(self.component, signal.SIGKILL)
+
+    def fell(self) -> None:
+        """It has died at a failpoint; its supervisor may have started another one since."""
+        num_starts = self.running.component(self.component).num_starts
+        self.num_starts = num_starts - 1 if self.running.lives(self.component) else num_starts
 
     async def back(self) -> bool:
         """Whether it gets healthy again in time."""
@@ -64,16 +67,27 @@ class OneOfTwo(Victim):
     async def __aexit__(self, *_: object) -> None:
         self._second.kill()
 
-    def strike(self, chance: random.Random) -> None:
+    async def ready(self) -> None:
+        """Both are there, as far as that is up to us."""
+        if not self._second.is_running():
+            self._start()
+            await self._second_is_healthy()
+
+    def strike(self, chance: random.Random) -> bool:
         """One or the other."""
         if chance.random() < 0.5:
+            was_running = self._second.is_running()
             self._second.kill()
-        else:
-            super().strike(chance)
+            return was_running
+        return super().strike(chance)
+
+    def fell(self) -> None:
+        """One or the other has."""
+        if self._second.is_running():
+            super().fell()
 
     async def back(self) -> bool:
         """Whether the one that died gets healthy again in time; the second we start again ourselves."""
-        await until(lambda: not self._second.is_running() or self._first_fell(), _SEEN_DEAD_S)
         if self._second.is_running():
             return await super().back()
         self._start()
@@ -91,10 +105,6 @@ class OneOfTwo(Victim):
         command = [sys.executable, "-m", "infra.component", self.component, *files]
         environment = ENVIRONMENT | secrets_of(self.component, settings)
         self._second = Process.start(f"{self.component}-second", command, self._log_file, environment)
-
-    def _first_fell(self) -> bool:
-        now = self.running.component(self.component)
-        return now.num_starts > self.num_starts or now.state != "healthy"
 
     async def _second_is_healthy(self) -> bool:
         check = heartbeat_is_fresh(self._heartbeat)

@@ -46,8 +46,7 @@ async def test_each_component_comes_back_and_loses_and_repeats_nothing(engine: A
             for name in VICTIMS:
                 await asyncio.sleep(LIFE_S)
                 victim = Victim(running, name)
-                victim.remember()
-                victim.strike(chance)
+                assert victim.strike(chance)
                 struck_s = time.monotonic()
                 assert await victim.back(), f"{name} did not come back"
                 took_s[name] = time.monotonic() - struck_s

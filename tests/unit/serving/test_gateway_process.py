@@ -96,7 +96,7 @@ async def test_what_the_last_gateway_spooled_is_known_without_kafka_and_the_rest
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = BrokerUnavailableError("away")
-    answers: list[list[Event] | Exception] = [away, away, [LOGGED], [LOGGED]]
+    answers: list[list[Event] | Exception] = [away, away, [LOGGED], away, [LOGGED]]
 
     def recorded_events(_: KafkaConfig) -> list[Event]:
         answer = answers.pop(0)

@@ -6,6 +6,7 @@ from itertools import count
 from schemas.events import ActionTaken, Message, Sampling
 from schemas.identity import new_id
 from schemas.prompt import delta
+from serving.facts import session_ended
 from streams.conversation import ConversationIndex, session_conversation
 from streams.late import late_next_states
 
@@ -80,6 +81,14 @@ def test_what_a_blind_gateway_was_told_of_an_older_answer_is_found_once() -> Non
     assert known.answered
     assert list(late_next_states(world.log, [state], world.restored())) == []
     assert list(late_next_states(world.log, (), world.restored())) == [state]  # asked again, it says the same
+
+
+def test_a_request_that_ended_its_session_is_no_exception() -> None:
+    world = World()
+    first = world.serve(world.gateway(), HELLO, reply="hi")
+    later = world.serve(world.gateway(), HELLO, HI, BYE, reply="see you")
+    [state] = late_next_states(world.log, [session_ended(later)], world.restored())
+    assert state.action_id == first.id
 
 
 def test_what_was_known_when_it_came_is_not_told_again() -> None:
