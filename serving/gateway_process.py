@@ -3,8 +3,9 @@
 Start: spool and producer, the open actions and routes as the spool and the log have them, then the socket; so the first
 request is served like the last one before a restart. Without Kafka it starts on the spool alone: until the log can be
 read, the base model serves, and requests that continue an older conversation open a new one; what they say of the older
-one is found afterwards, if they were answered (streams/late.py). End (serving/shutdown.py): no new requests, those under
-way to their recorded end, then the spool.
+one is found afterwards, if they were answered (streams/late.py).
+
+End (serving/shutdown.py): no new requests, those under way to their recorded end, then the spool.
 """
 
 import asyncio
