@@ -12,7 +12,7 @@ from schemas.errors import (
     SettingsError,
 )
 from streams.admin import wait_for_broker
-from streams.client import RestartNeededError, as_ours, open_client
+from streams.client import FencedError, RestartNeededError, as_ours, open_client
 from streams.config import KafkaConfig
 
 
@@ -22,7 +22,8 @@ from streams.config import KafkaConfig
         (KafkaError.UNKNOWN_TOPIC_OR_PART, FatalError),
         (KafkaError.MSG_SIZE_TOO_LARGE, MalformedEventError),
         (KafkaError.SASL_AUTHENTICATION_FAILED, FatalError),
-        (KafkaError._FENCED, FatalError),
+        (KafkaError._FENCED, FencedError),  # an outage that outlasts a transaction does it, too
+        (KafkaError.FENCED_INSTANCE_ID, FatalError),  # only another process does
         (KafkaError._FATAL, RestartNeededError),
         (KafkaError._ALL_BROKERS_DOWN, BrokerUnavailableError),
         (KafkaError._MSG_TIMED_OUT, BrokerUnavailableError),
@@ -40,7 +41,7 @@ def test_what_only_a_new_process_gets_over_is_retried_by_one() -> None:
     lost = KafkaError(KafkaError.INVALID_PRODUCER_EPOCH, fatal=True)
     assert isinstance(as_ours(lost, "Sending"), RetryableError)
     fenced = KafkaError(KafkaError._FENCED, fatal=True)
-    assert type(as_ours(fenced, "Sending")) is FatalError  # the other process would only be fenced in turn
+    assert isinstance(as_ours(fenced, "Sending"), RetryableError)
 
 
 def test_a_broker_that_is_not_named_is_a_setting_to_mend() -> None:

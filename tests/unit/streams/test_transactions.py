@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from schemas.errors import BrokerUnavailableError, FatalError, NextstateError, RetryableError
+from schemas.errors import BrokerUnavailableError, NextstateError, RetryableError
 from streams import transactions
+from streams.client import FencedError
 from streams.config import KafkaConfig
 from streams.recorded import Recorded
 from streams.transactions import TransactionalProducer
@@ -61,7 +62,7 @@ def test_offsets_that_nobody_knows_of_are_undone(monkeypatch: pytest.MonkeyPatch
     assert kafka.calls[-2:] == ["abort_transaction", "rewind"]
 
 
-def test_a_process_that_is_fenced_out_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_fenced_out_aborts_nothing_and_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka = Kafka("commit_transaction", KafkaError(KafkaError._FENCED, fatal=True))
-    assert isinstance(failure_of(kafka, monkeypatch), FatalError)
+    assert isinstance(failure_of(kafka, monkeypatch), FencedError)
     assert kafka.calls[-1] == "commit_transaction"
