@@ -61,7 +61,7 @@ class RestartNeededError(RetryableError):
 
 
 class FencedError(RestartNeededError):
-    """A transaction was ended by Kafka, or by a newer process: nothing of it is, or will be, committed."""
+    """A transaction was ended by Kafka, which an outage may do, or by a newer process; the next `init` goes on."""
 
 
 def open_client(make: Callable[..., Any], config: KafkaConfig, *settings: Mapping[str, Any]) -> Any:

@@ -107,6 +107,8 @@ def decode(headers: RawHeaders, value: bytes | None) -> Event:
 
 def is_utf8(name: str) -> bool:
     """Whether a header's name is text; bytes that are none are lone surrogates by now."""
+    if name.isascii():  # all of ours, and this is asked of each header of each record
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:
