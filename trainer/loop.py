@@ -127,7 +127,6 @@ class _Session:
                 erasures = read_erasures(self.kafka)
                 publication = trainer.train(recorded, lambda: _go_on(pulse, stop), erasures=erasures)
                 if not self._published(recorded, publication):  # 8
-                    trainer.abandon(publication)
                     return False
                 trainer.adopt(publication)  # 9
                 trainer.prune(lambda: served_version(self.kafka, trainer.policy))
@@ -136,11 +135,12 @@ class _Session:
     def _published(self, recorded: Recorded, publication: Publication) -> bool:
         """Step 8, unless the version that was trained from is no longer the one to continue from."""
         if self._has_moved():
+            self.trainer.abandon(publication)
             return False
         try:
             publish(self.producer, self.consumer, recorded, publication)
         except FencedError:
-            if self._has_moved():  # whoever rolled back has fenced this process out
+            if self._has_moved():  # whoever rolled back has fenced this one out; a folder is left to step 2
                 return False
             raise
         return True
