@@ -7,11 +7,11 @@ a gate; without a gate, all that was not refused.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas.events import CheckpointPublished, PolicyPromoted, PolicyRefused, PolicyRolledBack
 from streams.recorded import Recorded
-from streams.version_line import BASE, VersionLine
+from streams.version_line import BASE, VersionLine, without_inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Shelf:
         match event:
             case CheckpointPublished(version=version) | PolicyRolledBack(version=version):
                 is_new = version not in self._records
-                self._records.setdefault(version, recorded)
+                self._records.setdefault(version, _small(recorded))
             case PolicyPromoted() | PolicyRefused():
                 is_new = event.version not in self.line.promoted and event.version not in self.line.refusals
             case _:
@@ -134,6 +134,12 @@ class Shelf:
         if checkpoint is None and self.line.origin(version) != BASE:
             return None
         return Offer(policy=self.policy, version=version, checkpoint=checkpoint, recorded=self._records[version])
+
+
+def _small(recorded: Recorded) -> Recorded:
+    event = recorded.event
+    kept = without_inputs(event) if isinstance(event, CheckpointPublished) else event
+    return replace(recorded, event=kept, value=b"", headers=[])
 
 
 def _version(adapter: str) -> int:

@@ -9,18 +9,23 @@ the two is left behind. Without any decision every version counts, as in a log f
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas.events import CheckpointPublished, Event, PolicyPromoted, PolicyRefused, PolicyRolledBack
 
 BASE = 0
 
 
+def without_inputs(checkpoint: CheckpointPublished) -> CheckpointPublished:
+    """To be kept for as long as there are versions: what it was trained on is most of it, and nobody asks it of one."""
+    return replace(checkpoint, batch_ids=(), sample_ids=(), action_ids=())
+
+
 @dataclass(slots=True, kw_only=True)
 class VersionLine:
     """Grows by `note`. Of several records about one version the first counts."""
 
-    checkpoints: dict[int, CheckpointPublished] = field(default_factory=dict)  # by version, those in the log
+    checkpoints: dict[int, CheckpointPublished] = field(default_factory=dict)  # by version, without ids of inputs
     rollbacks: dict[int, PolicyRolledBack] = field(default_factory=dict)  # by the version that each made
     promoted: set[int] = field(default_factory=set)
     refusals: dict[int, PolicyRefused] = field(default_factory=dict)
@@ -29,7 +34,7 @@ class VersionLine:
         """Take in one event; of those that are about no version, nothing."""
         match event:
             case CheckpointPublished(version=version):
-                self.checkpoints.setdefault(version, event)
+                self.checkpoints.setdefault(version, without_inputs(event))
             case PolicyRolledBack(version=version):
                 self.rollbacks.setdefault(version, event)
             case PolicyPromoted(version=version) if version not in self.refusals:

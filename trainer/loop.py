@@ -36,15 +36,16 @@ from streams import topics
 from streams.checkpoints import identify_base
 from streams.client import FencedError
 from streams.config import KafkaConfig
-from streams.consumer import GroupConsumer, Recorded, read_erasures
+from streams.consumer import GroupConsumer, Recorded
 from streams.heartbeat import Heartbeat
 from streams.transactions import TransactionalProducer
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
+from trainer.news import News
 from trainer.objectives.registry import check_vocabulary
 from trainer.publish import Publication, publish
-from trainer.resume import read_committed, read_decisions, served_version, writer_of
+from trainer.resume import read_committed, writer_of
 from trainer.trainer import Trainer
 
 _LOGGER = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ def _session(
     check_vocabulary(config.objective, backend.vocab_size)
     producer = TransactionalProducer(kafka, writer_of(policy), instance=f"trainer-{policy}")
     consumer = GroupConsumer(kafka, f"trainer-{policy}", (topics.BATCHES,), instance="0")
+    news = News(kafka, policy)
     try:
         producer.init()  # 1
         trainer = Trainer(
@@ -102,8 +104,9 @@ def _session(
             committed=read_committed(kafka, policy),  # 2
         )
         trainer.resume()
-        yield _Session(kafka=kafka, trainer=trainer, producer=producer, consumer=consumer)
+        yield _Session(trainer=trainer, producer=producer, consumer=consumer, news=news)
     finally:
+        news.close()
         consumer.close()
         producer.close()
 
@@ -112,10 +115,10 @@ def _session(
 class _Session:
     """A trainer from one start to the next."""
 
-    kafka: KafkaConfig
     trainer: Trainer
     producer: TransactionalProducer
     consumer: GroupConsumer
+    news: News
 
     def run(self, heartbeat: Path, stop: threading.Event, *, ends_when_done: bool) -> bool:
         """Returns: False where it has to start again from another version; True: every batch is trained."""
@@ -124,12 +127,12 @@ class _Session:
             for recorded in self._batches(pulse, stop, ends_when_done=ends_when_done):  # 4
                 if self._has_moved():
                     return False
-                erasures = read_erasures(self.kafka)
+                erasures = self.news.erasures()
                 publication = trainer.train(recorded, lambda: _go_on(pulse, stop), erasures=erasures)
                 if not self._published(recorded, publication):  # 8
                     return False
                 trainer.adopt(publication)  # 9
-                trainer.prune(lambda: served_version(self.kafka, trainer.policy))
+                trainer.prune(self.news.served_version)
         return True
 
     def _published(self, recorded: Recorded, publication: Publication) -> bool:
@@ -146,7 +149,7 @@ class _Session:
         return True
 
     def _has_moved(self) -> bool:
-        return self.trainer.hear(read_decisions(self.kafka, self.trainer.policy))
+        return self.trainer.hear(self.news.decisions())
 
     def _batches(self, pulse: Heartbeat, stop: threading.Event, *, ends_when_done: bool) -> Iterator[Recorded]:
         while True:

@@ -6,7 +6,7 @@ Nothing on the trainer's own disk is asked: a folder without its event is a step
 
 from dataclasses import dataclass, field
 
-from schemas.events import ActionTrained, CheckpointPublished, Event, PolicyLoaded
+from schemas.events import ActionTrained, CheckpointPublished, Event
 from streams import topics
 from streams.config import KafkaConfig
 from streams.consumer import read_all
@@ -70,19 +70,3 @@ def read_committed(kafka: KafkaConfig, policy: str) -> Committed:
             case Event() as event if event.policy == policy:
                 committed.line.note(event)
     return committed
-
-
-def read_decisions(kafka: KafkaConfig, policy: str) -> list[Event]:
-    """What `promotions` says of one policy up to now."""
-    events = (recorded.event for recorded in read_all(kafka, (topics.PROMOTIONS,)))
-    return [event for event in events if event is not None and event.policy == policy]
-
-
-def served_version(kafka: KafkaConfig, policy: str) -> int | None:
-    """The newest version that an engine has taken; None where none has. A restarted engine takes it first."""
-    versions = [
-        recorded.event.version
-        for recorded in read_all(kafka, (topics.RELOADS,))
-        if isinstance(recorded.event, PolicyLoaded) and recorded.event.policy == policy
-    ]
-    return max(versions, default=None)

@@ -6,6 +6,7 @@ the event and starts again from the version that it makes (trainer/loop.py); the
 committed; produces one PolicyRolledBack, with nothing else in its transaction.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from schemas.clock import now_ms
@@ -17,7 +18,8 @@ from streams.checkpoints import local_folder, verify
 from streams.config import KafkaConfig
 from streams.transactions import TransactionalProducer
 from streams.version_line import BASE, VersionLine
-from trainer.resume import read_committed, served_version, writer_of
+from trainer.news import News
+from trainer.resume import read_committed, writer_of
 
 INSTANCE = "rollback"
 
@@ -39,7 +41,8 @@ def roll_back(kafka: KafkaConfig, policy: str, to_version: int | None, reason: s
     """
     line = read_committed(kafka, policy).line
     if to_version is None:
-        to_version = _before(line, served_version(kafka, policy) or line.head, policy)
+        with closing(News(kafka, policy)) as news:
+            to_version = _before(line, news.served_version() or line.head, policy)
     _check(line, policy, to_version)  # a trainer is not disturbed for a version that is none
     producer = TransactionalProducer(kafka, writer_of(policy), instance=INSTANCE)
     try:

@@ -14,7 +14,7 @@ from schemas.errors import (
     MalformedEventError,
     SettingsError,
 )
-from schemas.events import PolicyLoaded
+from schemas.events import CheckpointPublished, PolicyLoaded
 from serving.adapter_fit import base_shapes, check_fit
 from serving.config import EngineConfig, GateConfig, ReloadConfig
 from serving.errors import EngineRefusedError
@@ -303,6 +303,18 @@ def test_the_first_record_of_a_version_counts(tmp_path: Path) -> None:
     assert not shelf.put(record)
     assert not shelf.put(replace(record, event=replace(record.event, id="another"), offset=9))
     assert shelf.wanted() == (Offer.of(record),)
+
+
+def test_of_a_record_its_place_and_what_it_says_are_kept_but_not_its_bytes(tmp_path: Path) -> None:
+    shelf = Shelf("p", 2)
+    record = Publisher(tmp_path, make_base(tmp_path / "base")).publish(1)
+    assert isinstance(record.event, CheckpointPublished)
+    event = replace(record.event, action_ids=("a",) * 100)
+    long = replace(record, event=event, value=b"v" * 5000, headers=[("h", b"")])
+    shelf.put(long)
+    kept = replace(long, event=replace(event, batch_ids=(), sample_ids=(), action_ids=()), value=b"", headers=[])
+    assert [offer.recorded for offer in shelf.wanted()] == [kept]
+    assert not shelf.is_stale(long)
 
 
 async def test_a_version_that_is_published_again_or_too_late_is_refused_with_its_reason(world: World) -> None:

@@ -1,6 +1,7 @@
 """What the gate and rollbacks make of a policy's versions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,12 @@ from tests.version_lines import line_of, promoted, published, refused, rolled_ba
 def test_nothing_published_is_the_base_model() -> None:
     line = line_of()
     assert (line.head, line.newest, line.weights(0), line.behind(0)) == (0, 0, None, 0)
+
+
+def test_what_a_version_was_trained_on_is_not_kept() -> None:
+    ids = tuple(f"id-{number}" for number in range(100))
+    whole = replace(published(1), batch_ids=ids, sample_ids=ids, action_ids=ids, metrics={"reward_mean": 0.5})
+    assert line_of(whole).weights(1) == replace(published(1), metrics={"reward_mean": 0.5})
 
 
 def test_without_decisions_the_newest_version_counts() -> None:

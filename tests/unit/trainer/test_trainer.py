@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import BrokerUnavailableError, FatalError, MalformedEventError, RejectedError
-from schemas.events import CheckpointPublished, PolicyLoaded
+from schemas.events import CheckpointPublished
 from schemas.origin import UNSCORED
 from streams.checkpoints import local_folder
 from streams.config import KafkaConfig
 from streams.consumer import Recorded
 from streams.erasures import Erasures
-from streams.topics import RELOADS
 from streams.transactions import TransactionalProducer
 from streams.version_line import VersionLine
 from tests.unit.trainer.builders import TIME_MS, recorded_batch, sample
@@ -24,7 +23,7 @@ from trainer.checkpoint import CheckpointStore
 from trainer.config import TrainerConfig
 from trainer.loop import run_trainer
 from trainer.publish import Publication
-from trainer.resume import Committed, served_version
+from trainer.resume import Committed
 from trainer.trainer import Trainer
 
 Start = Callable[..., Trainer]
@@ -202,26 +201,6 @@ def test_only_the_newest_folders_and_the_serving_one_stay(start: Start) -> None:
     assert [local_folder(checkpoint.url).exists() for checkpoint in checkpoints] == [True, False, True, True]
     trainer.prune(lambda: None)
     assert [local_folder(checkpoint.url).exists() for checkpoint in checkpoints] == [False, False, True, True]
-
-
-def test_what_serves_is_the_newest_version_that_an_engine_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def loaded(version: int, policy: str = "assistant") -> PolicyLoaded:
-        return PolicyLoaded(
-            id=f"loaded-{version}",
-            time_ms=TIME_MS,
-            policy=policy,
-            version=version,
-            checkpoint_id=f"checkpoint-{version}",
-            engine="engine",
-            adapter=f"{policy}@{version}",
-            load_ms=1,
-        )
-
-    log = [loaded(3), loaded(5), loaded(4), loaded(9, "other")]  # a restarted engine takes older versions after newer
-    records = [replace(recorded_batch([sample()]), event=event) for event in log]
-    monkeypatch.setattr("trainer.resume.read_all", lambda kafka, topics: records if topics == (RELOADS,) else [])
-    assert served_version(KafkaConfig(), "assistant") == 5
-    assert served_version(KafkaConfig(), "nobody") is None
 
 
 def test_a_newest_version_that_is_damaged_or_of_another_model_stops_the_trainer(start: Start) -> None:
