@@ -17,6 +17,7 @@ Place = tuple[int, int, int]  # epoch (files.py), partition, offset
 
 _SEPARATOR = b"\0"
 _NUM_NOTED = _SEPARATOR  # no topic has an empty name
+_UNWRITTEN_BYTES = 8 * 1024 * 1024  # kept in memory until they go to a file; RocksDB's own 64 MiB are a tenth faster
 
 
 class SeenIds:
@@ -33,6 +34,7 @@ class SeenIds:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         options = Options(raw_mode=True)
         options.create_if_missing(True)
+        options.set_write_buffer_size(_UNWRITTEN_BYTES)
         try:
             self._database = Rdict(str(self._folder), options)
         except Exception as error:
