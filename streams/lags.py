@@ -1,4 +1,4 @@
-"""`group_lags`: how many records each consumer group has still to read."""
+"""`group_lags`: how many records each consumer group has still to read; `committed_offsets`: where one of them is."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +31,18 @@ def group_lags(config: KafkaConfig) -> dict[str, int]:
         )
         for group in groups
     }
+
+
+def committed_offsets(config: KafkaConfig, group: str) -> dict[tuple[str, int], int]:
+    """Behind what a group has finished: offset by topic (without prefix) and partition.
+
+    Raises:  as `group_lags`.
+    """
+    try:
+        found = _committed(open_client(AdminClient, config), config.topic_prefix + group)
+    except KafkaException as error:
+        raise as_ours(error, f"Asking Kafka how far group {group!r} is") from error
+    return {(topic.removeprefix(config.topic_prefix), number): offset for (topic, number), offset in found.items()}
 
 
 def _committed(admin: Any, group: str) -> dict[tuple[str, int], int]:

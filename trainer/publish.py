@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from schemas.errors import RejectedError
-from schemas.events import ActionTrained, BatchSealed, CheckpointPublished, EventRejected, TurnSkipped
+from schemas.events import ActionTrained, BatchSealed, CheckpointPublished, EventRejected, SkipReason, TurnSkipped
 from schemas.identity import derived_id
 from schemas.origin import scored_by
 from streams import topics
@@ -68,10 +68,15 @@ def action_trained(checkpoint: CheckpointPublished, turn: Turn) -> ActionTrained
     )
 
 
+def skip_id(batch_id: str, sample_id: str, reason: SkipReason) -> str:
+    """Of the event of a turn that arrived in a batch and does not train."""
+    return derived_id(STAGE, CODE_VERSION, ("skip", batch_id, sample_id, reason))
+
+
 def turn_skipped(batch: BatchSealed, skipped: Skipped) -> TurnSkipped:
     """The event of a turn that arrived in a batch and does not train."""
     return TurnSkipped(
-        id=derived_id(STAGE, CODE_VERSION, ("skip", batch.id, skipped.turn.sample_id, skipped.reason)),
+        id=skip_id(batch.id, skipped.turn.sample_id, skipped.reason),
         time_ms=batch.time_ms,
         policy=batch.policy,
         action_id=skipped.turn.action_id,

@@ -1,14 +1,14 @@
 """`reckon`: a ledger held against the log, and the log against its own promises.
 
 What must hold after any fault: every acknowledged reply is in the log; every reaction and thumb is; every turn became a
-sample or a skip; every sample of a sealed batch was trained or skipped; no action trained twice; versions have no gap;
-and `nextstate audit` finds nothing.
+sample or a skip; every sample of a sealed batch was trained; no action trained twice; the trainer's offset moved with
+each version; versions have no gap; the newest good one was loaded; and `nextstate audit` finds nothing.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from schemas.clock import now_ms
 from streams import topics
 from streams.config import KafkaConfig
 from streams.consumer import read_all
+from streams.lags import committed_offsets
 from streams.recorded import Recorded
+from streams.version_line import BASE, VersionLine
+from trainer.publish import skip_id
+from trainer.resume import writer_of
 
 _LOOK_S = 2.0
 _ARCHIVED_WITHIN_S = 60.0  # a flush is due each second; other work may keep the cores
@@ -40,7 +44,7 @@ class Reckoning:
 async def settled(kafka: KafkaConfig, ledger: Ledger, timeout_s: float) -> bool:
     """Whether everything that is due gets done before the deadline, with nobody talking any more."""
     end_s = time.monotonic() + timeout_s
-    while _due(await asyncio.to_thread(_read, kafka), ledger):
+    while due(await asyncio.to_thread(_read, kafka), ledger):
         if time.monotonic() > end_s:
             return False
         await asyncio.sleep(_LOOK_S)
@@ -54,32 +58,87 @@ def reckon(kafka: KafkaConfig, ledger: Ledger, archive: Path | None = None) -> R
     """
     unarchived = _unarchived_at_last(kafka, archive) if archive else []
     records = _read(kafka)
-    lost = {f"action {one}" for one in (ledger.acknowledged - ledger.unrecorded) - _ids(records, topics.ACTIONS)}
-    reactions = ledger.reacted_to - _values(records, topics.NEXT_STATES, "action_id")
-    thumbs = ledger.rated - _values(records, topics.FEEDBACK, "action_id")
-    lost |= {f"the next state of {one}" for one in reactions} | {f"the thumb on {one}" for one in thumbs}
-    lost |= _due(records, ledger)
     checkpoints = _events(records, topics.CHECKPOINTS)
     trained = Counter(action_id for one in checkpoints for action_id in one.action_ids)
+    offsets = trainer_offsets(kafka, checkpoints[0].policy) if checkpoints else {}
     return Reckoning(
-        lost=tuple(sorted(lost)),
+        lost=tuple(sorted(lost(records, ledger))),
         twice=tuple(sorted(action_id for action_id, times in trained.items() if times > 1)),
-        wrong=(*_audited(records), *_gaps(checkpoints), *unarchived),
+        wrong=(*_audited(records), *_gaps(checkpoints), *offsets_left(records, offsets), *unarchived),
         num_trained=len(trained),
         num_versions=len(checkpoints),
     )
 
 
-def _due(records: Sequence[Recorded], ledger: Ledger) -> set[str]:
+def lost(records: Sequence[Recorded], ledger: Ledger) -> set[str]:
+    """What was acknowledged, or is due, and is not in the log."""
+    actions = ledger.acknowledged - ledger.unrecorded - _ids(records, topics.ACTIONS)
+    said = {one.action_id for one in _events(records, topics.NEXT_STATES) if one.kind == "messages"}
+    reactions = ledger.reacted_to - said  # that nothing will follow is said of many an action later
+    thumbs = ledger.rated - _values(records, topics.FEEDBACK, "action_id")
+    return {
+        *(f"action {one}" for one in actions),
+        *(f"the next state of {one}" for one in reactions),
+        *(f"the thumb on {one}" for one in thumbs),
+        *due(records, ledger),
+    }
+
+
+def trainer_offsets(kafka: KafkaConfig, policy: str) -> dict[int, int]:
+    """Behind what a policy's trainer has finished, by partition of `batches`."""
+    found = committed_offsets(kafka, writer_of(policy))
+    return {number: offset for (topic, number), offset in found.items() if topic == topics.BATCHES.name}
+
+
+def due(records: Sequence[Recorded], ledger: Ledger) -> set[str]:
     """What ought to have been done, and is not yet."""
     actions = {one.id for one in _events(records, topics.ACTIONS)}
-    done = _values(records, topics.SAMPLES, "action_id") | _values(records, topics.SKIPS, "action_id")
-    due = {f"sample or skip of {one}" for one in ledger.acknowledged & actions - done}
+    skipped = {one.action_id for one in _events(records, topics.SKIPS) if one.reason != "branch"}  # of a next state
+    done = _values(records, topics.SAMPLES, "action_id") | skipped
+    turns = {f"sample or skip of {one}" for one in ledger.acknowledged & actions - done}
     sealed = {action_id for one in _events(records, topics.BATCHES) for action_id in one.action_ids}
     packed = {f"the batch of {one}" for one in _values(records, topics.SAMPLES, "action_id") - sealed}
-    skipped = {one.action_id for one in _events(records, topics.SKIPS) if one.stage == "trainer"}
+    # None of the suite's turns is one that a trainer may skip: too old, greedy, without a signal, by no version.
     trained = _values(records, topics.TRAINED, "action_id")
-    return due | packed | {f"training on {one}" for one in sealed - trained - skipped}
+    return turns | packed | {f"training on {one}" for one in sealed - trained} | unserved(records)
+
+
+def unserved(records: Sequence[Recorded]) -> set[str]:
+    """The newest version that nobody has refused, where the engine of the newest load has not taken it."""
+    rejected = {(one.topic, one.partition, one.offset) for one in _events(records, topics.REJECTIONS)}
+    line = VersionLine()
+    for record in records:
+        if record.topic in {topics.CHECKPOINTS.name, topics.PROMOTIONS.name} and _place(record) not in rejected:
+            line.note(record.event)
+    loads = _events(records, topics.RELOADS)
+    loaded = {one.version for one in loads if one.engine == loads[-1].engine}
+    return {f"the load of version {line.head}"} if line.head != BASE and line.head not in loaded else set()
+
+
+def offsets_left(records: Sequence[Recorded], committed: Mapping[int, int]) -> list[str]:
+    """Versions that were published without their offset.
+
+    Either it is not committed now, or the batch was taken once more: then all of it was trained already.
+    """
+    batches: dict[str, list[Recorded]] = {}
+    for one in records:
+        if one.topic == topics.BATCHES.name and one.event is not None:
+            batches.setdefault(one.event.id, []).append(one)
+    skips = _ids(records, topics.SKIPS)
+    found = []
+    for checkpoint in _events(records, topics.CHECKPOINTS):
+        places = [place for batch_id in checkpoint.batch_ids for place in batches.get(batch_id, [])]
+        behind = [one for one in places if committed.get(one.partition, 0) <= one.offset]
+        is_sent_once = len(places) == len(checkpoint.batch_ids)  # a producer that died may have sent a batch again
+        again = [
+            sample_id
+            for batch_id in checkpoint.batch_ids
+            for sample_id in checkpoint.sample_ids
+            if skip_id(batch_id, sample_id, "already_trained") in skips
+        ]
+        if behind or (again and is_sent_once):
+            found.append(f"Version {checkpoint.version} was published without its offset.")
+    return found
 
 
 def _audited(records: Sequence[Recorded]) -> list[str]:
