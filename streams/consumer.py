@@ -176,7 +176,7 @@ def _read(config: KafkaConfig, left: dict[Place, tuple[int, int]]) -> Iterator[R
             for message in arrived(consumer):
                 place = (message.topic(), message.partition())
                 holds_record = is_record(message)
-                if place not in left:
+                if place not in left or not (holds_record or is_end(message)):
                     continue
                 deadline = time.monotonic() + ANSWER_TIMEOUT_S
                 end = left[place][1]
@@ -243,6 +243,12 @@ def arrived(consumer: Any) -> list[Any]:
     return [] if first is None else [first, *consumer.consume(_CHUNK_RECORDS, 0)]
 
 
+def is_end(message: Any) -> bool:
+    """Whether it says that a partition has no more for now; errors that pass do not."""
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's name for it
+
+
 def is_record(message: Any) -> bool:
     """False for the end of a partition and for errors that pass.
 
@@ -251,7 +257,7 @@ def is_record(message: Any) -> bool:
     error = message.error()
     if error is None:
         return True
-    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
+    if not is_end(message):
         ours = as_ours(error, "Reading from Kafka")
         if not isinstance(ours, BrokerUnavailableError):
             raise ours

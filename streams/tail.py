@@ -1,8 +1,7 @@
-"""`LogTail`: the newest records of a topic, read when they are needed, and each once.
+"""`LogTail`: the records of a topic, or the newest of them, read when they are needed, and each once.
 
-For who needs a little of the log now and then, within a second: its connection stays open, and between two readings
-nothing is fetched. Owns its place in each partition, and Kafka's client. Blocking, for one thread; another one may stop
-it.
+For who needs a little of the log now and then: its connection stays open, and between two readings nothing is fetched.
+Owns its place in each partition, and Kafka's client. Blocking, for one thread; another one may stop it.
 """
 
 import threading
@@ -15,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from schemas.errors import BrokerUnavailableError
 from streams.client import CONSUMER, as_ours, open_client
 from streams.config import KafkaConfig
-from streams.consumer import READER, arrived, is_record
+from streams.consumer import READER, arrived, is_end, is_record
 from streams.topics import Topic
 
 _SMALL = {"queued.max.messages.kbytes": 16_384, "fetch.message.max.bytes": 1_048_576}  # memory of a partition's fetches
@@ -57,7 +56,7 @@ class LogTail:
                     if is_record(message):
                         self._next[message.partition()] = message.offset() + 1
                         yield message
-                    elif message.topic() == name:  # the end of this partition
+                    elif is_end(message):
                         left.discard(message.partition())
         finally:
             self._consumer.unassign()

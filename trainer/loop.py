@@ -1,7 +1,8 @@
 """`run_trainer`: sealed batches in, published versions out, each action at most once. Start reading the trainer here.
 
-Consumes `batches` of one policy, in order, and `promotions`. Waits for nothing but the next batch: who serves, judges
-or reloads meets it only through topics. Produces, per batch, one new version, or none where nothing in it trains.
+Consumes `batches` of one policy, in order, and what others say of it (news.py). Waits for nothing but the next batch:
+who serves, judges or reloads meets it only through topics. Produces, per batch, one new version, or none where nothing
+in it trains.
 
 A start:
   1. fence: `init` of the transactional producer shuts out an older trainer of this policy and settles what it left open

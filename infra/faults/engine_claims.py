@@ -66,14 +66,28 @@ def broken_streams(requests: Sequence[Asked]) -> list[Asked]:
     return [one for one in requests if one.error is not None and one.first_s is not None]
 
 
+def tried_again(requests: Sequence[Asked], away: Sequence[tuple[float, float]]) -> list[Asked]:
+    """Those that were asked before a death, heard nothing until the return, and were answered. Args: away: of each."""
+    return [
+        one
+        for one in requests
+        if one.error is None
+        and one.first_s is not None
+        and any(one.at_s < struck_s and one.at_s + one.first_s > returned_s for struck_s, returned_s in away)
+    ]
+
+
 def unfair(requests: Sequence[Asked], deadlines: Deadlines) -> list[str]:
-    """Failures that no client should have seen, a sentence for each kind."""
-    found = Counter(why for one in requests if one.error is not None for why in [_unfair(one, deadlines)] if why)
+    """What no client should have seen, a sentence for each kind."""
+    found = Counter(why for one in requests for why in [_unfair(one, deadlines)] if why)
     return [f"{times} times: {why}" for why, times in found.items()]
 
 
 def _unfair(one: Asked, deadlines: Deadlines) -> str | None:
     error = str(one.error)
+    if one.error is None:
+        is_late = (one.first_s or 0.0) > deadlines.longest_s
+        return f"an answer took longer than {deadlines.longest_s:g} s to begin" if is_late else None
     if one.first_s is not None:
         if not error.startswith(_IN_STREAM):
             return f"a stream ended without the engine's error event: {error}"

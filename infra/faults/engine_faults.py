@@ -15,7 +15,7 @@ from functools import partial
 from typing import Literal
 
 from infra.faults.account import accounted
-from infra.faults.engine_claims import Deadlines, broken_streams, read_evidence, spoken_by_another
+from infra.faults.engine_claims import Deadlines, broken_streams, read_evidence, spoken_by_another, tried_again
 from infra.faults.engine_strikes import Strikes, first_answer_s, outcome_of, serves_a_version
 from infra.faults.ledger import Ledger
 from infra.faults.load import people
@@ -94,6 +94,8 @@ async def _try(trial: Trial, ways: tuple[Way, ...]) -> Outcome:
     strikes.wrong += list(spoken_by_another(ledger.requests, evidence))[:3]
     if any(way.stands_at for way in ways) and not broken_streams(ledger.requests):
         strikes.wrong.append("Nobody was in mid-stream when it happened, which proves nothing.")
+    if any(way.strikes == "kill" for way in ways) and not tried_again(ledger.requests, strikes.away):
+        strikes.wrong.append("Nobody who had asked before a death was answered after it: nothing was tried again.")
     return outcome_of(account, strikes, deadlines, evidence)
 
 
@@ -115,8 +117,10 @@ async def _round(stage: Stage, ledger: Ledger, way: Way, deadlines: Deadlines, s
         await asyncio.to_thread(stage.engine.start)
         await asyncio.to_thread(partial(stage.engine.pace, token_s=TOKEN_S))
         returned_s = time.monotonic()
+        strikes.away.append((struck_s, returned_s))
     else:
-        await _silence(stage, ledger, way, deadlines)
+        if not await _silence(stage, ledger, way, deadlines):
+            strikes.wrong.append(f"{way.name}: not everybody was told of the silence within {deadlines.longest_s:g} s.")
         strikes.told_s.append(time.monotonic() - struck_s)
         struck_s = returned_s = time.monotonic()  # what it recovers from ends only here
     strikes.num += 1
@@ -135,13 +139,13 @@ async def _all_stand(stage: Stage) -> bool:
     return standing > 0
 
 
-async def _silence(stage: Stage, ledger: Ledger, way: Way, deadlines: Deadlines) -> None:
-    """The engine says nothing until as many requests have failed as there are people, or none would any more."""
+async def _silence(stage: Stage, ledger: Ledger, way: Way, deadlines: Deadlines) -> bool:
+    """The engine says nothing until as many requests have failed as there are people; False: they did not in time."""
     num_failed = ledger.num_failed + NUM_PEOPLE
     if way.strikes == "freeze":
         stage.engine.freeze()
     try:
-        await until(lambda: ledger.num_failed >= num_failed, deadlines.longest_s)
+        return await until(lambda: ledger.num_failed >= num_failed, deadlines.longest_s)
     finally:
         if way.strikes == "freeze":
             stage.engine.thaw()

@@ -24,6 +24,7 @@ class Strikes:
     num: int = 0
     recovery_s: list[float] = field(default_factory=list)  # from the strike, or the end of the silence, to an answer
     told_s: list[float] = field(default_factory=list)  # from silence to when as many as there are people had been told
+    away: list[tuple[float, float]] = field(default_factory=list)  # of each death: from it to the return
     wrong: list[str] = field(default_factory=list)
 
 

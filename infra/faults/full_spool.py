@@ -23,6 +23,7 @@ from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
 from infra.faults.stage import Stage, staged, until
+from infra.settings import archive_folder
 from streams.failpoints import order, was_hit, withdraw
 
 FULL_WITHIN_S = 120.0
@@ -81,12 +82,15 @@ async def _outcome(room: Room, trial: Trial) -> Outcome:
                 )
                 recovery_s = time.monotonic() - returned_s
                 await asyncio.sleep(BEFORE_S)
-            account = await accounted(stage.stack.kafka, ledger)
+            account = await accounted(stage.stack.kafka, ledger, archive_folder(stage.stack.settings))
+    largest = max(look.file_bytes for look in watch.looks)
+    is_too_large = not room.ends_on_disk and largest > SPOOL_MAX_BYTES
     return account.outcome(
         tried=int(any(look.place == "nowhere" for look in watch.looks)),
         recovery_s=(recovery_s,) if is_back else (),
         wrong=[
             *wrong,
+            *([f"The spool's file grew to {largest} bytes, over its {SPOOL_MAX_BYTES}."] if is_too_large else []),
             *([] if is_back else [f"The spool was not empty after {EMPTIED_WITHIN_S:g} s."]),
             *(_of_refusing if room.when_unrecordable == "refuse" else _of_serving)(ledger),
         ],

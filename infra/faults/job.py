@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infra.faults.outcome import Fault, Outcome, Report, Trial
 from infra.faults.parts import faults_of
-from infra.faults.results import Result, Results
+from infra.faults.results import Result, Results, code_digest
 from infra.settings import Settings, private
 
 
@@ -23,14 +23,14 @@ def run_faults(
 ) -> Sequence[Result]:
     """All of some parts.
 
-    Args:    out: folder of the results; what lies there of the same seed and size is not tried again.
+    Args:    out: folder of the results; what lies there of the same seed, size and code is not tried again.
     Returns: the results of these parts, tried now or earlier.
     Raises:  SettingsError: there is no such part; FatalError: what the faults need cannot be started.
     """
     every = ((part, fault) for part in parts for fault in faults_of(part))
     wanted = [(part, fault) for part, fault in every if fault.has_short or not is_short]
     results = Results(out)
-    done = {_key(one) for one in results.read()}
+    done = {_key(one) for one in results.read() if one.code == code_digest()}
     for part, fault in wanted:
         if (part, fault.name, seed, is_short) in done:
             report(f"{fault.name}: tried already")
@@ -53,7 +53,13 @@ def _tried(part: str, fault: Fault, trial: Trial) -> Result:
     if outcome.holds:
         shutil.rmtree(trial.folder)
     return Result(
-        part=part, fault=fault.name, seed=trial.seed, is_short=trial.is_short, seconds=seconds, outcome=outcome
+        part=part,
+        fault=fault.name,
+        seed=trial.seed,
+        is_short=trial.is_short,
+        seconds=seconds,
+        code=code_digest(),
+        outcome=outcome,
     )
 
 

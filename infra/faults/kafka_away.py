@@ -21,6 +21,7 @@ from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
 from infra.faults.stage import staged, until
+from infra.settings import archive_folder
 
 SPOOL_MAX_BYTES = 64 * 1024 * 1024
 NOTICED_WITHIN_S = 15.0  # a disk is full for Kafka from its next write on; deadlines of the gateway come on top
@@ -103,7 +104,7 @@ async def _outcome(outage: Outage, trial: Trial) -> Outcome:
             url = stage.stack.gateway_url
             async with people(ledger, url, count=size.num_people, seed=trial.seed, pause_s=size.pause_s):
                 course = await _lived_through(outage, node, watch, ledger, size)
-            account = await accounted(stage.stack.kafka, ledger)
+            account = await accounted(stage.stack.kafka, ledger, archive_folder(stage.stack.settings))
     deadline_s = stage.stack.settings.gateway.record_deadline_s
     delays = Delays.of(ledger, course)
     wrong = [*failures(ledger), *_of_spool(watch, course), *delays.wrong(deadline_s, size.allowed_s)]
@@ -146,9 +147,9 @@ async def _lived_through(outage: Outage, node: Node, watch: GatewayWatch, ledger
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Delays:
-    """How long whole replies took, in seconds, by when they were asked for."""
+    """How long whole replies took, in seconds, by when they were asked for; what waited when Kafka went is of that."""
 
     before: list[float]
     noticing: list[float]  # Kafka is gone, and the gateway waits for it
@@ -160,10 +161,13 @@ class Delays:
         """Of the requests that were answered."""
         spooling_s = course.returned_s if course.spooling_s is None else course.spooling_s
         edges = (course.begun_s, course.struck_s, spooling_s, course.returned_s, course.ended_s)
-        before, noticing, spooling, after = (
-            [one.whole_s for one in ledger.between(*edge) if one.error is None] for edge in pairwise(edges)
+        asked, noticing, spooling, after = (
+            [one for one in ledger.between(*edge) if one.error is None] for edge in pairwise(edges)
         )
-        return cls(before=before, noticing=noticing, spooling=spooling, after=after)
+        before = [one for one in asked if one.end_s <= course.struck_s]
+        waited = [one for one in asked if one.end_s > course.struck_s]
+        took = ([one.whole_s for one in part] for part in (before, [*waited, *noticing], spooling, after))
+        return cls(*took)
 
     def wrong(self, deadline_s: float, allowed_s: float) -> list[str]:
         """Where an outage costs more than one deadline, and after it anything."""
@@ -172,9 +176,13 @@ class Delays:
         usual_s = Percentiles.of(self.before).p99
         late_s = max(self.noticing, default=0.0) - usual_s
         added_s = Percentiles.of(self.spooling).p99 - usual_s
+        again = sum(took_s - usual_s > deadline_s for took_s in self.spooling)  # p99 leaves one of a hundred out
+        back_s = max(self.after, default=0.0) - usual_s
         return [
             *([f"One request waited {late_s:.1f} s longer."] if late_s > deadline_s + allowed_s else []),
             *([f"With the spool, p99 was {added_s:.2f} s longer."] if added_s > allowed_s else []),
+            *([f"{again} requests waited a whole deadline though events went to the spool."] if again else []),
+            *([f"When Kafka was back, one waited {back_s:.1f} s longer."] if back_s > deadline_s + allowed_s else []),
         ]
 
     def told(self) -> str:

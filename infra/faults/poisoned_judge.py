@@ -25,6 +25,7 @@ from schemas.events import (
     CheckpointPublished,
     Event,
     PolicyLoaded,
+    PolicyPromoted,
     PolicyRefused,
     SampleBuilt,
     VersionSpan,
@@ -42,6 +43,7 @@ from streams.erasures import Erasures
 from streams.memory import MemoryLog
 from streams.recorded import Recorded
 from streams.topics import BATCHES, CHECKPOINTS, PROMOTIONS, RELOADS, Topic
+from streams.version_line import BASE
 from trainer.backends.torch import TorchBackend
 from trainer.checkpoint import CheckpointStore
 from trainer.resume import Committed
@@ -229,8 +231,13 @@ async def _compare(size: Size, trial: Trial) -> Outcome:
     kept, gone = await gated.distance(), await free.distance()
     bound = size.bounds.max_kl_base
     wrong = [f"What serves is {kept:.2f} nats from the base model."] if kept > bound + NOISE else []
-    astray = [one.version for one in checkpoints if one.parent_version in refused]
-    wrong += [f"Version {version} continues from a refused one." for version in astray]
+    good = {event.version for event in gated.log.events(PROMOTIONS) if isinstance(event, PolicyPromoted)}
+    for one in checkpoints:  # each is decided on before the next is made
+        last_good = max((version for version in good if version < one.version), default=BASE)
+        if one.parent_version != last_good:
+            wrong.append(
+                f"Version {one.version} continues from {one.parent_version}; the last good one is {last_good}."
+            )
     return Outcome(
         tried=len(refused),
         lost=len(refused & served),

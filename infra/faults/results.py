@@ -1,12 +1,18 @@
 """`Results`: the outcomes that there are, one JSON line each, so that a suite of hours can go on where it was ended."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from infra.faults.outcome import Outcome
 from schemas.errors import SettingsError
+from schemas.identity import DIGEST_CHARS
+
+_ROOT = Path(__file__).parents[2]
+_CODE = ("infra", "processors", "schemas", "serving", "streams", "trainer")
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +23,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     is_short: bool
     seconds: float  # wall time
+    code: str = ""  # `code_digest` of what was tried
     outcome: Outcome
+
+
+@cache
+def code_digest() -> str:
+    """Of all of the product's own code: what another one has shown says nothing of this one."""
+    hasher = hashlib.sha256()
+    for path in sorted(path for folder in _CODE for path in (_ROOT / folder).rglob("*.py")):
+        hasher.update(f"{path.relative_to(_ROOT).as_posix()}\0".encode() + path.read_bytes())
+    return hasher.hexdigest()[:DIGEST_CHARS]
 
 
 class Results:

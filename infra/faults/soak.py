@@ -33,6 +33,7 @@ MAX_MIB_PER_HOUR = 16.0
 MAX_KAFKA_MIB = 800
 MAX_MORE_HANDLES = 8  # connections and files come and go
 MAX_MORE_RECORDS = 200  # of lag: ten seconds' worth
+MAX_LAG_RECORDS = 1_000
 MAX_DISK_RATIO = 1.5  # what the second half of the time adds to the disk, to the first
 MAX_DISK_STEP = 16 * MIB  # files are allocated ahead, and archived ones merged
 TABLES = {
@@ -95,7 +96,11 @@ async def _watch(stage: Stage, samples: Samples, plan: Plan) -> None:
 
 
 def wrongs(measured: Samples, *, judges_growth: bool) -> Iterator[str]:
-    """What grows though nothing should, and who was started again, a sentence each."""
+    """What grows though nothing should, who was started again, and what was not seen; a sentence each."""
+    seen = {name for name, _ in measured.of("rss_bytes")}
+    yield from (f"{name} was not seen often enough" for name in COMPONENTS if name not in seen)
+    if not any(measured.of("lag_records")):
+        yield "nobody said how far consumers are behind"
     for name, points in measured.of("pid"):
         if len({value for _, value in points}) > 1:
             yield f"{name} was started again"
@@ -105,6 +110,8 @@ def wrongs(measured: Samples, *, judges_growth: bool) -> Iterator[str]:
     for group, points in measured.of("lag_records"):
         if (more := growth(points)) > MAX_MORE_RECORDS:
             yield f"{group} falls behind: {more:g} more records than at the beginning"
+        if (largest := max(value for _, value in points)) > MAX_LAG_RECORDS:
+            yield f"{group} was {largest:g} records behind"
     if judges_growth:
         yield from _memory(measured)
         yield from _disk(measured)

@@ -20,6 +20,7 @@ from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
 from infra.faults.stage import staged
+from infra.settings import archive_folder
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.admin import Partition, partitions_of
 from streams.config import KafkaConfig
@@ -64,7 +65,7 @@ async def _outcome(trial: Trial) -> Outcome:
                 await _kill_leader(cluster, watch, chance, kills)
             await _whole(cluster.kafka)
             await asyncio.sleep(LONGEST_LIFE_S)
-        account = await accounted(stage.stack.kafka, ledger)
+        account = await accounted(stage.stack.kafka, ledger, archive_folder(stage.stack.settings))
     spooled = max(look.spooled_bytes for look in watch.looks)
     deaths = ", ".join(f"{kills.victims.count(number)} of broker {number}" for number in sorted(set(kills.victims)))
     return account.outcome(

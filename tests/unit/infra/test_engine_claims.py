@@ -15,6 +15,7 @@ from infra.faults.engine_claims import (
     returned_older,
     spoken_by_another,
     trained_though_broken,
+    tried_again,
     unfair,
 )
 from infra.faults.ledger import Asked
@@ -65,11 +66,22 @@ def test_a_refusal_after_all_patience_and_an_error_event_in_a_stream_are_fair() 
         (refused(status=None, error="APITimeoutError: Request timed out."), "failed with APITimeoutError"),
         (asked(error="APIConnectionError: The stream ended without its finish."), "without the engine's error event"),
         (asked(error=BROKEN, whole_s=60.0), "silent stream"),
+        (asked(first_s=90.0, whole_s=91.0), "to begin"),
     ],
 )
 def test_every_other_failure_is_told(one: Asked, why: str) -> None:
     (told,) = unfair([asked(), one], DEADLINES)
     assert why in told
+
+
+def test_who_asked_before_a_death_and_was_answered_after_the_return_was_tried_again() -> None:
+    spans = asked(at_s=1.0, first_s=6.0, whole_s=7.0)
+    others = [
+        asked(at_s=1.0, first_s=0.5, whole_s=7.0),  # heard something before
+        asked(at_s=3.0, first_s=4.0, whole_s=5.0),  # asked while it was away
+        refused(at_s=1.0),
+    ]
+    assert tried_again([*others, spans], [(2.0, 5.0)]) == [spans]
 
 
 def test_a_broken_stream_must_be_recorded_and_skipped_as_that_and_never_train() -> None:

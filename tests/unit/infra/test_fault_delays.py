@@ -31,6 +31,25 @@ def test_a_spool_that_is_slow_is_too_much() -> None:
     assert wrong(ledger(noticing_s=2.0, spooling_s=0.5)) == ["With the spool, p99 was 0.40 s longer."]
 
 
+def test_what_was_under_way_when_kafka_went_is_no_usual_delay() -> None:
+    told = ledger(noticing_s=0.1, spooling_s=0.1)
+    told.requests.append(Asked(at_s=99.5, first_s=0.0, whole_s=4.0, error=None))
+    assert wrong(told) == ["One request waited 3.9 s longer."]
+
+
+def test_one_of_a_hundred_that_waits_a_deadline_again_is_told() -> None:
+    told = ledger(noticing_s=0.1, spooling_s=0.1)
+    told.requests += [Asked(at_s=111.0, first_s=0.0, whole_s=0.1, error=None)] * 300
+    told.requests.append(Asked(at_s=150.0, first_s=0.0, whole_s=2.3, error=None))
+    assert wrong(told) == ["1 requests waited a whole deadline though events went to the spool."]
+
+
+def test_kafka_coming_back_may_not_cost_more_than_its_going() -> None:
+    told = ledger(noticing_s=0.1, spooling_s=0.1)
+    told.requests.append(Asked(at_s=205.0, first_s=0.0, whole_s=3.0, error=None))
+    assert wrong(told) == ["When Kafka was back, one waited 2.9 s longer."]
+
+
 def test_a_few_requests_prove_nothing() -> None:
     assert wrong(Ledger()) == ["Only 0 and 0 requests tell of delays."]
 

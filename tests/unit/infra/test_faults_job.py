@@ -42,6 +42,15 @@ def test_what_has_no_short_size_is_tried_at_full_size_only(tried: list[str], tmp
     assert tried == ["quick", "quick", "long"]
 
 
+def test_what_other_code_has_shown_is_tried_again(
+    tried: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, is_short=True)
+    monkeypatch.setattr("infra.faults.job.code_digest", lambda: "of another release")
+    assert run(tmp_path, is_short=True) == ["quick"]
+    assert tried == ["quick", "quick"]
+
+
 def test_what_was_tried_is_not_tried_again(tried: list[str], tmp_path: Path) -> None:
     run(tmp_path, is_short=False)
     assert run(tmp_path, is_short=False) == ["quick", "long"]

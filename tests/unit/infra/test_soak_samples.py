@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from infra.faults.samples import Samples, disk_usage, growth, slope_per_hour
-from infra.faults.soak import MIB, wrongs
+from infra.faults.soak import COMPONENTS, MIB, wrongs
 
 TIMES = [10.0 * number for number in range(181)]
 
 
 def sampled(**series: Any) -> Samples:
     flat: dict[Any, Any] = {
+        **{("rss_bytes", name): [200.0 * MIB] * 181 for name in COMPONENTS},
         ("rss_bytes", "gateway"): [100.0 * MIB + (number % 7) * MIB for number in range(181)],
         ("rss_bytes", "kafka"): [400.0 * MIB + number * MIB for number in range(181)],
         ("num_handles", "gateway"): [40 + 30 * (number % 5 == 0) for number in range(181)],
@@ -36,11 +37,23 @@ def test_what_goes_up_and_down_is_nothing_wrong() -> None:
         ({"num_handles_gateway": [40 + number // 15 for number in range(181)]}, "9 more file handles"),
         ({"pid_gateway": [7] * 100 + [8] * 81}, "started again"),
         ({"lag_records_processors": [2 * number for number in range(181)]}, "falls behind"),
+        ({"lag_records_processors": [0] * 90 + [2000] + [0] * 90}, "2000 records behind"),
         ({"disk_bytes_archive": [number**2 * MIB for number in range(181)]}, "grows faster"),
     ],
 )
 def test_what_grows_is_told(series: Any, why: str) -> None:
     (told,) = wrongs(sampled(**series), judges_growth=True)
+    assert why in told
+
+
+@pytest.mark.parametrize(
+    ("unseen", "why"),
+    [(("rss_bytes", "trainer"), "trainer was not seen"), (("lag_records", "processors"), "nobody said")],
+)
+def test_what_was_not_seen_is_told(unseen: Any, why: str) -> None:
+    seen = sampled()
+    del seen.series[unseen]
+    (told,) = wrongs(seen, judges_growth=True)
     assert why in told
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
 from schemas.errors import BrokerUnavailableError
 from streams.config import KafkaConfig
@@ -35,6 +36,31 @@ class Endless:
 
     def consume(self, most: int, timeout_s: float) -> list[Any]:
         return []
+
+
+class Played(Endless):
+    """A client that gives these, and then nothing."""
+
+    def __init__(self, *messages: Any) -> None:
+        super().__init__()
+        self.messages = list(messages)
+
+    def poll(self, timeout_s: float) -> Any:
+        return self.messages.pop(0) if self.messages else None
+
+
+def told(code: int | None, offset: int = 0) -> Any:
+    error = None if code is None else KafkaError(code)
+    return SimpleNamespace(error=lambda: error, topic=lambda: "actions", partition=lambda: 0, offset=lambda: offset)
+
+
+def test_an_error_that_passes_is_not_the_end() -> None:
+    tail = LogTail(KafkaConfig(), ACTIONS, max_records=3, timeout_s=5, stop=threading.Event())
+    moves, end = told(KafkaError.LEADER_NOT_AVAILABLE), told(KafkaError._PARTITION_EOF)
+    tail._consumer = Played(moves, told(None, offset=7), moves, end)
+    assert [message.offset() for message in tail.new_records([0])] == [7]
+    tail._consumer = Played(moves, moves, end)
+    assert list(tail.new_records([0])) == []
 
 
 @pytest.mark.parametrize(("timeout_s", "stop_after", "why"), [(0.2, 10**9, "within 0.2 s"), (60, 5, "was stopped")])
