@@ -47,7 +47,7 @@ NUM_AT_ONCE = 4  # rows, each with other moments
 
 
 @dataclass(slots=True)
-class _Kills:
+class Kills:
     """What came of the kills of one component."""
 
     recovery_s: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class _Kills:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class Plan:
     """Who dies how often."""
 
     quotas: Mapping[str, int]
@@ -64,28 +64,28 @@ class _Plan:
     at_once: bool = False  # False: one component after the other
     number: int = 0  # of rows that are alike
 
-    def of(self, trial: Trial) -> "_Plan":
+    def of(self, trial: Trial) -> "Plan":
         """As large as the trial is."""
         if not trial.is_short:
             return self
         return replace(self, quotas=dict.fromkeys(self.quotas, 1 if len(self.quotas) > 1 else NUM_SHORT))
 
 
-def _run(plan: _Plan, trial: Trial) -> Outcome:
+def _run(plan: Plan, trial: Trial) -> Outcome:
     return asyncio.run(_tried(trial, plan.of(trial)))
 
 
 FAULTS = (
-    Fault(name="kill -9 of each component in turn", run=partial(_run, _Plan(quotas=IN_TURN))),
+    Fault(name="kill -9 of each component in turn", run=partial(_run, Plan(quotas=IN_TURN))),
     *(
-        Fault(name=f"kill -9 of the {name}", run=partial(_run, _Plan(quotas={name: total})))
+        Fault(name=f"kill -9 of the {name}", run=partial(_run, Plan(quotas={name: total})))
         for name, total in ALONE.items()
     ),
-    Fault(name="kill -9 of one of two processors", run=partial(_run, _Plan(quotas=OF_TWO, kind=OneOfTwo))),
+    Fault(name="kill -9 of one of two processors", run=partial(_run, Plan(quotas=OF_TWO, kind=OneOfTwo))),
     *(
         Fault(
             name=f"kill -9 of all components at once, {number}",
-            run=partial(_run, _Plan(quotas=AT_ONCE, at_once=True, number=number)),
+            run=partial(_run, Plan(quotas=AT_ONCE, at_once=True, number=number)),
             has_short=False,
         )
         for number in range(1, NUM_AT_ONCE + 1)
@@ -93,9 +93,9 @@ FAULTS = (
 )
 
 
-async def _tried(trial: Trial, plan: _Plan) -> Outcome:
+async def _tried(trial: Trial, plan: Plan) -> Outcome:
     """Each component as often as its quota says, then the reckoning."""
-    ledger, kills = Ledger(), {name: _Kills() for name in plan.quotas}
+    ledger, kills = Ledger(), {name: Kills() for name in plan.quotas}
     async with staged(trial) as stage:
         url = stage.stack.gateway_url
         async with people(ledger, url, count=NUM_PEOPLE, seed=trial.seed + 1000 * plan.number, pause_s=PAUSE_S):
@@ -117,14 +117,14 @@ async def _tried(trial: Trial, plan: _Plan) -> Outcome:
         recovery_s=recovery_s,
         wrong=[
             *(f"{one} was not back within {BACK_WITHIN_S:g} s." for one in never_back),
-            *([] if trial.is_short else _untried(plan, kills)),
+            *([] if trial.is_short else untried(plan, kills)),
             *([] if "gateway" in plan.quotas else failures(ledger)),
         ],
         note=_note(kills),
     )
 
 
-def _untried(plan: _Plan, kills: Mapping[str, _Kills]) -> Iterator[str]:
+def untried(plan: Plan, kills: Mapping[str, Kills]) -> Iterator[str]:
     """What the plan had, and nobody has seen: then the row does not say what its name does."""
     for name, quota in plan.quotas.items():
         num = len(kills[name].recovery_s) + len(kills[name].never_back)
@@ -136,7 +136,7 @@ def _untried(plan: _Plan, kills: Mapping[str, _Kills]) -> Iterator[str]:
                 yield f"The {name} never died at {place}."
 
 
-def _note(kills: Mapping[str, _Kills]) -> str:
+def _note(kills: Mapping[str, Kills]) -> str:
     """What the row's numbers do not say."""
     if len(kills) == 1:
         return ""
@@ -148,7 +148,7 @@ def _note(kills: Mapping[str, _Kills]) -> str:
     return f"Kills, recovery: {'; '.join(told)}."
 
 
-async def _kill_often(stage: Stage, component: str, plan: _Plan, seed: int, kills: _Kills) -> None:
+async def _kill_often(stage: Stage, component: str, plan: Plan, seed: int, kills: Kills) -> None:
     chance = random.Random(f"{seed}/{plan.number}/{component}")
     async with plan.kind(stage, component) as victim:
         for place in _places(component, plan.quotas[component], chance):
@@ -174,7 +174,7 @@ def _failpoints(component: str) -> list[str]:
     return [name for name, owner in FAILPOINTS.items() if owner == component]
 
 
-async def _kill(victim: Victim, orders: Path, place: str | None, chance: random.Random, kills: _Kills) -> None:
+async def _kill(victim: Victim, orders: Path, place: str | None, chance: random.Random, kills: Kills) -> None:
     await victim.ready()
     if place is None:
         await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S.get(victim.component, USUAL_LIFE_S)))

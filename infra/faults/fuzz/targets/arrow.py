@@ -1,9 +1,10 @@
 """The Arrow reader: any bytes as a batch, as the trainer reads it from Kafka and looks at each sample of it.
 
 The law: a batch or a rejection with its reason; of a batch, each sample is admitted, skipped or rejected with a reason,
-and nothing that holds ids outside the vocabulary, or a number that is none, is admitted.
+and nothing with ids outside the vocabulary, numbers that are none, or lists that do not fit together is admitted.
 """
 
+import math
 from pathlib import Path
 
 from infra.faults.fuzz.arrow_damage import table_damaged
@@ -69,3 +70,9 @@ def _refuse_untrainable(turn: Turn) -> None:
         raise WrongError(f"sample {turn.sample_id} was admitted with ids that the model has not")
     if not bool(turn.engine_logprobs_T.isfinite().all()):
         raise WrongError(f"sample {turn.sample_id} was admitted with log-probs that are no numbers")
+    num_tokens = len(turn.response.response_ids_T)
+    if not num_tokens == len(turn.engine_logprobs_T) == len(turn.versions_T):
+        raise WrongError(f"sample {turn.sample_id} was admitted with log-probs or versions of other tokens")
+    numbers = (turn.response.temperature, turn.reward or 0.0, turn.outcome or 0.0)
+    if not all(map(math.isfinite, numbers)) or turn.response.temperature <= 0:
+        raise WrongError(f"sample {turn.sample_id} was admitted with a temperature, reward or outcome that is none")

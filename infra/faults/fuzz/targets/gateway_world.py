@@ -25,6 +25,8 @@ KEY, TENANT, POLICY = "key-1", "acme", "assistant"
 _MAX_BODY_BYTES = 64 * 1024  # small, so that bodies over it cost little
 _START_MS = 1_771_000_000_000
 _OPEN_CALL = "<tool_call>"
+_JUMPS_MS = (_START_MS, _START_MS - 3_600_000, 0, _START_MS + 10 * 365 * 86_400_000)  # as clocks of real machines do
+_LOOKS_PER_JUMP = 61
 
 
 class World:
@@ -32,6 +34,7 @@ class World:
 
     def __init__(self) -> None:
         self._time_ms = _START_MS
+        self._num_looks = 0  # at the clock
         index = ConversationIndex(
             max_bytes=8 * 1024 * 1024, max_age_ms=10**9, max_chain_age_ms=10**9, now_ms=self._now_ms
         )
@@ -48,7 +51,10 @@ class World:
         )
 
     def _now_ms(self) -> int:
+        self._num_looks += 1
         self._time_ms += 1
+        if self._num_looks % _LOOKS_PER_JUMP == 0:
+            self._time_ms = _JUMPS_MS[self._num_looks // _LOOKS_PER_JUMP % len(_JUMPS_MS)]
         return self._time_ms
 
     async def ask(

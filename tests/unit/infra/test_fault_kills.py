@@ -1,0 +1,39 @@
+"""What a row of kills must have seen to be one: nearly all that were planned, at every place that was ordered."""
+
+from infra.faults.kills import ALONE, AT_ONCE, Kills, Plan, untried
+from streams.failpoints import FAILPOINTS
+
+PLACES = {name for name, owner in FAILPOINTS.items() if owner == "gateway"}
+SPOOL = {name for name in PLACES if name.startswith("spool.")}
+PLAN = Plan(quotas={"gateway": 20})
+
+
+def seen(num: int, passed: set[str]) -> dict[str, Kills]:
+    return {"gateway": Kills(recovery_s=[1.0] * num, passed=passed)}
+
+
+def test_nearly_all_kills_at_all_places_are_a_row() -> None:
+    assert list(untried(PLAN, seen(16, PLACES))) == []
+
+
+def test_too_few_kills_are_told() -> None:
+    assert list(untried(PLAN, seen(15, PLACES))) == ["Only 15 of 20 kills of the gateway struck."]
+
+
+def test_a_place_at_which_nobody_died_is_told() -> None:
+    assert list(untried(PLAN, seen(20, PLACES - {"gateway.emitted"}))) == ["The gateway never died at gateway.emitted."]
+
+
+def test_a_place_that_was_not_ordered_is_not_missed() -> None:
+    assert list(untried(Plan(quotas={"gateway": 2}), seen(2, {"gateway.before-emit"}))) == []
+
+
+def test_where_all_die_at_once_the_spool_is_left_to_chance() -> None:
+    assert list(untried(Plan(quotas={"gateway": 20}, at_once=True), seen(20, PLACES - SPOOL))) == []
+    assert len(list(untried(PLAN, seen(20, PLACES - SPOOL)))) == len(SPOOL)
+
+
+def test_every_failpoint_has_its_turn() -> None:
+    for quotas in (ALONE, AT_ONCE):
+        for component in set(FAILPOINTS.values()):
+            assert (quotas[component] + 1) // 2 >= sum(owner == component for owner in FAILPOINTS.values())
