@@ -12,7 +12,7 @@ from schemas.errors import MalformedEventError
 from schemas.events import Event
 from streams.topics import Topic
 
-_KEYS = 65_536  # that are remembered: murmur2 is written in Python, and each conversation comes in many records
+_KEYS = 16_384  # that are remembered, 4 MB: murmur2 is written in Python; records of a conversation come near each other
 
 
 @lru_cache(maxsize=_KEYS)
