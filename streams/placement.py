@@ -12,7 +12,7 @@ from schemas.errors import MalformedEventError
 from schemas.events import Event
 from streams.topics import Topic
 
-_KEYS = 16_384  # that are remembered, 4 MB: murmur2 is written in Python; records of a conversation come near each other
+_KEYS = 16_384  # that are remembered, 4 MB: murmur2 is written in Python, and a conversation's records come close by
 
 
 @lru_cache(maxsize=_KEYS)
