@@ -92,7 +92,7 @@ def _session(
     backend = TorchBackend.load(model_path, config)
     check_vocabulary(config.objective, backend.vocab_size)
     producer = TransactionalProducer(kafka, writer_of(policy), instance=f"trainer-{policy}")
-    consumer = GroupConsumer(kafka, f"trainer-{policy}", (topics.BATCHES,), instance="0")
+    consumer = GroupConsumer(kafka, writer_of(policy), (topics.BATCHES,), instance="0")
     news = News(kafka, policy)
     try:
         producer.init()  # 1

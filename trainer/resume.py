@@ -14,7 +14,10 @@ from streams.version_line import VersionLine
 
 
 def writer_of(policy: str) -> str:
-    """The transactional id under which versions of a policy are made: only its newest holder can make one."""
+    """The transactional id under which versions of a policy are made, and the group that takes its batches.
+
+    Only the newest holder of the id can make one.
+    """
     return f"trainer-{policy}"
 
 

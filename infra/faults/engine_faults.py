@@ -94,7 +94,8 @@ async def _try(trial: Trial, ways: tuple[Way, ...]) -> Outcome:
     strikes.wrong += list(spoken_by_another(ledger.requests, evidence))[:3]
     if any(way.stands_at for way in ways) and not broken_streams(ledger.requests):
         strikes.wrong.append("Nobody was in mid-stream when it happened, which proves nothing.")
-    if any(way.strikes == "kill" for way in ways) and not tried_again(ledger.requests, strikes.away):
+    kills = [way for way in ways if way.strikes == "kill"]
+    if kills and not trial.is_short and not tried_again(ledger.requests, strikes.away):  # a short patience may be over
         strikes.wrong.append("Nobody who had asked before a death was answered after it: nothing was tried again.")
     return outcome_of(account, strikes, deadlines, evidence)
 

@@ -13,6 +13,7 @@ from schemas.identity import DIGEST_CHARS
 
 _ROOT = Path(__file__).parents[2]
 _CODE = ("infra", "processors", "schemas", "serving", "streams", "trainer")
+_NO_CODE = {"__pycache__", "results"}
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,10 +30,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def code_digest() -> str:
-    """Of all of the product's own code: what another one has shown says nothing of this one."""
+    """Of all of the product's own files: what other ones have shown says nothing of these."""
     hasher = hashlib.sha256()
-    for path in sorted(path for folder in _CODE for path in (_ROOT / folder).rglob("*.py")):
-        hasher.update(f"{path.relative_to(_ROOT).as_posix()}\0".encode() + path.read_bytes())
+    for path in sorted(path for folder in _CODE for path in (_ROOT / folder).rglob("*") if path.is_file()):
+        name = path.relative_to(_ROOT)
+        if _NO_CODE.isdisjoint(name.parts):
+            hasher.update(f"{name.as_posix()}\0".encode() + path.read_bytes())
     return hasher.hexdigest()[:DIGEST_CHARS]
 
 

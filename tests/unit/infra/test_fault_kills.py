@@ -28,8 +28,10 @@ def test_a_place_that_was_not_ordered_is_not_missed() -> None:
     assert list(untried(Plan(quotas={"gateway": 2}), seen(2, {"gateway.before-emit"}))) == []
 
 
-def test_where_all_die_at_once_the_spool_is_left_to_chance() -> None:
-    assert list(untried(Plan(quotas={"gateway": 20}, at_once=True), seen(20, PLACES - SPOOL))) == []
+def test_where_all_die_at_once_half_of_it_is_much_and_the_spool_is_left_out() -> None:
+    at_once = Plan(quotas={"gateway": 20}, at_once=True)
+    assert list(untried(at_once, seen(10, PLACES - SPOOL))) == []
+    assert list(untried(at_once, seen(9, PLACES - SPOOL))) == ["Only 9 of 20 kills of the gateway struck."]
     assert len(list(untried(PLAN, seen(20, PLACES - SPOOL)))) == len(SPOOL)
 
 

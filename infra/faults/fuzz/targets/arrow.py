@@ -71,7 +71,7 @@ def _refuse_untrainable(turn: Turn) -> None:
     if not bool(turn.engine_logprobs_T.isfinite().all()):
         raise WrongError(f"sample {turn.sample_id} was admitted with log-probs that are no numbers")
     num_tokens = len(turn.response.response_ids_T)
-    if not num_tokens == len(turn.engine_logprobs_T) == len(turn.versions_T):
+    if not turn.is_unscored and not num_tokens == len(turn.engine_logprobs_T) == len(turn.versions_T):
         raise WrongError(f"sample {turn.sample_id} was admitted with log-probs or versions of other tokens")
     numbers = (turn.response.temperature, turn.reward or 0.0, turn.outcome or 0.0)
     if not all(map(math.isfinite, numbers)) or turn.response.temperature <= 0:
