@@ -2,8 +2,8 @@
 
 They are off unless the variable `NEXTSTATE_FAILPOINTS` names a folder when the process starts: then, and only then, a
 place looks there for a file of its own name, its order: what happens, and at which visit. `kill 3`, `hang 1 30`
-(seconds) or `fail 2 ENOSPC` (an OSError). The file becomes `<name>.hit` before it happens: so a place strikes once, and
-whoever gave the order can tell that it was carried out, also after the process is gone.
+(seconds) or `fail 2 ENOSPC` (an OSError). The file becomes `<name>.hit` before it happens, and holds the process's id:
+so a place strikes once, and whoever gave the order can tell who carried it out, also after the process is gone.
 """
 
 import errno
@@ -77,6 +77,12 @@ def was_hit(folder: Path, name: str) -> bool:
     return _hit_file(folder, name).exists()
 
 
+def hit_by(folder: Path, name: str) -> int | None:
+    """The process that carried out the last order of this place; None: not known yet."""
+    text = _hit_file(folder, name).read_text() if was_hit(folder, name) else ""
+    return int(text) if text.isdecimal() else None
+
+
 def _hit_file(folder: Path, name: str) -> Path:
     return folder / f"{name}{_HIT}"
 
@@ -102,6 +108,7 @@ class _Orders:
             file.rename(_hit_file(self._folder, name))
         except FileNotFoundError:  # another process carries it out
             return
+        _hit_file(self._folder, name).write_text(str(os.getpid()))
         _carry_out(name, action, *argument)
 
 

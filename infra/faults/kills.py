@@ -23,9 +23,9 @@ from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
 from infra.faults.stage import BACK_WITHIN_S, Stage, staged, until
-from infra.faults.victims import OneOfTwo, Victim
+from infra.faults.victims import DYING_WITHIN_S, OneOfTwo, Victim
 from infra.settings import archive_folder
-from streams.failpoints import FAILPOINTS, order, was_hit, withdraw
+from streams.failpoints import FAILPOINTS, hit_by, order, was_hit, withdraw
 
 NUM_PEOPLE, PAUSE_S = 3, 0.5
 SETTLED_WITHIN_S = 600.0  # who dies all the time leaves much to be done
@@ -38,7 +38,6 @@ MOST_VISITS = 3  # a failpoint strikes at one of its next visits
 LONGEST_LIFE_S = {"kafka": 60.0}  # between health and a kill at random; the others' is USUAL_LIFE_S
 USUAL_LIFE_S = 2.0
 NUM_SHORT = 4
-_DYING_S = 0.2  # from the note that a failpoint leaves to the death; the next start comes later
 # A thousand in all, with some to spare for places that are not passed in time. A component that dies again and again
 # waits 8 s for its next start; where all die at once, these waits overlap.
 IN_TURN = {"gateway": 4, "processors": 4, "trainer": 4, "reloader": 4, "archiver": 4}
@@ -158,7 +157,7 @@ async def _kill_often(stage: Stage, component: str, plan: Plan, seed: int, kills
                     await until(lambda: stage.component("kafka").state == "healthy", BACK_WITHIN_S)
                     stage.signal("kafka", signal.SIGKILL)
                 if await _struck(victim, stage.orders, place, chance):
-                    await _recover(victim, place, kills)
+                    await _recover(stage, victim, place, kills)
                     break
 
 
@@ -191,12 +190,19 @@ async def _struck(victim: Victim, orders: Path, place: str | None, chance: rando
     return await until(lambda: was_hit(orders, place), within_s) or withdraw(orders, place)
 
 
-async def _recover(victim: Victim, place: str | None, kills: Kills) -> None:
+async def _who_passed(orders: Path, place: str) -> int | None:
+    await until(lambda: hit_by(orders, place) is not None, DYING_WITHIN_S)
+    return hit_by(orders, place)
+
+
+async def _recover(stage: Stage, victim: Victim, place: str | None, kills: Kills) -> None:
     died_s = time.monotonic()
     if place is not None:
+        pid = await _who_passed(stage.orders, place)
+        if pid is None:  # something else has ended it in between
+            return
         kills.passed.add(place)
-        await asyncio.sleep(_DYING_S)
-        victim.fell()
+        await victim.fell(pid)
     if await victim.back():
         kills.recovery_s.append(time.monotonic() - died_s)
     else:

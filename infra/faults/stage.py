@@ -115,15 +115,10 @@ class RunningStack:
     def signal(self, name: str, number: signal.Signals) -> bool:
         """Sends a component's process a signal; False, where it has ended by itself."""
         pid = self.component(name).pid
-        if pid is None or not _lives(pid):
+        if pid is None or not lives(pid):
             return False
         os.kill(pid, number)
         return True
-
-    def lives(self, name: str) -> bool:
-        """Whether a component's newest process is there."""
-        pid = self.component(name).pid
-        return pid is not None and _lives(pid)
 
     async def back(self, name: str, num_starts: int, timeout_s: float = BACK_WITHIN_S) -> bool:
         """Whether a component gets healthy again after its `num_starts`th start, before the deadline."""
@@ -142,8 +137,8 @@ class Stage(RunningStack):
     orders: Path  # for failpoints
 
 
-def _lives(pid: int) -> bool:
-    """Not so: a process that has ended, though nobody has asked yet how."""
+def lives(pid: int) -> bool:
+    """Whether there is such a process; not one that has ended, though nobody has asked yet how."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

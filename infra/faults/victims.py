@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Self
 
 from infra.components import ENVIRONMENT
-from infra.faults.stage import BACK_WITHIN_S, RunningStack
+from infra.faults.stage import BACK_WITHIN_S, RunningStack, lives, until
 from infra.handover import secrets_of
 from infra.health import heartbeat_is_fresh
 from infra.process import Process
 from schemas.errors import FatalError
+
+DYING_WITHIN_S = 10.0  # on cores that others use, too
 
 
 @dataclass(slots=True)
@@ -35,10 +37,11 @@ class Victim:
         self.num_starts = self.running.component(self.component).num_starts
         return self.running.signal(self.component, signal.SIGKILL)
 
-    def fell(self) -> None:
-        """It has died at a failpoint; its supervisor may have started another one since."""
-        num_starts = self.running.component(self.component).num_starts
-        self.num_starts = num_starts - 1 if self.running.lives(self.component) else num_starts
+    async def fell(self, pid: int) -> None:
+        """It dies at a failpoint, as this process; its supervisor may have started another one since."""
+        await until(lambda: not lives(pid), DYING_WITHIN_S)
+        now = self.running.component(self.component)
+        self.num_starts = now.num_starts if now.pid in {pid, None} else now.num_starts - 1
 
     async def back(self) -> bool:
         """Whether it gets healthy again in time."""
@@ -81,10 +84,12 @@ class OneOfTwo(Victim):
             return was_running
         return super().strike(chance)
 
-    def fell(self) -> None:
-        """One or the other has."""
-        if self._second.is_running():
-            super().fell()
+    async def fell(self, pid: int) -> None:
+        """One or the other does."""
+        if pid == self._second.popen.pid:
+            await until(lambda: not lives(pid), DYING_WITHIN_S)
+        else:
+            await super().fell(pid)
 
     async def back(self) -> bool:
         """Whether the one that died gets healthy again in time; the second we start again ourselves."""

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.errors import SettingsError
 from streams import failpoints
-from streams.failpoints import FAILPOINTS, VARIABLE, failpoint, order, was_hit, withdraw
+from streams.failpoints import FAILPOINTS, VARIABLE, failpoint, hit_by, order, was_hit, withdraw
 
 PLACE = "trainer.trained"
 PROGRAM = f"""
@@ -39,9 +39,11 @@ def test_without_orders_nothing_happens(tmp_path: Path) -> None:
 
 def test_a_kill_comes_at_its_visit_and_once(tmp_path: Path) -> None:
     order(tmp_path, PLACE, "kill", 3)
+    assert hit_by(tmp_path, PLACE) is None
     done = run(tmp_path)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "passed 1\npassed 2\n")
     assert was_hit(tmp_path, PLACE)
+    assert hit_by(tmp_path, PLACE) not in {None, os.getpid()}
     assert run(tmp_path).returncode == 0
 
 
