@@ -145,12 +145,14 @@ def _output(command: Sequence[str], home: Path, environment: dict[str, str]) -> 
 
 
 def _settled(stage: Stage, client: str) -> Logged:
-    """The client's part of the log, once every reply that was begun is in it."""
-    end_s = time.monotonic() + SETTLE_S
+    """The client's part of the log, once every reply that was begun is in it, and nothing comes any more."""
+    end_s, before = time.monotonic() + SETTLE_S, None
     while True:
         logged = stage.logged(client)
-        if len(logged.actions) >= len(stage.engine.drawn) or time.monotonic() > end_s:
+        has_all = len(logged.actions) >= len(stage.engine.drawn)
+        if (has_all and logged == before) or time.monotonic() > end_s:
             return logged
+        before = logged
         time.sleep(LOOK_S)
 
 
