@@ -23,10 +23,10 @@ _PAUSE_S = 0.1
 
 
 class LogTail:
-    """Args: max_records: of each partition, the first time; timeout_s: for a reading; stop: once set, none is begun."""
+    """Args: max_records: of a partition at first (None: all); timeout_s: of a reading; stop: once set, none begins."""
 
     def __init__(
-        self, config: KafkaConfig, topic: Topic, *, max_records: int, timeout_s: float, stop: threading.Event
+        self, config: KafkaConfig, topic: Topic, *, max_records: int | None, timeout_s: float, stop: threading.Event
     ) -> None:
         self._config = config
         self._topic = topic
@@ -77,7 +77,7 @@ class LogTail:
     def _begin(self, name: str, number: int, deadline: float) -> int:
         if number not in self._next:
             oldest, end = self._ends(TopicPartition(name, number), deadline)
-            self._next[number] = max(oldest, end - self._max_records)
+            self._next[number] = oldest if self._max_records is None else max(oldest, end - self._max_records)
         return self._next[number]
 
     def _ends(self, place: TopicPartition, deadline: float) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Made-up histories of a policy's versions."""
 
-from schemas.events import CheckpointPublished, Event, PolicyPromoted, PolicyRefused, PolicyRolledBack
+from schemas.events import CheckpointPublished, Event, PolicyLoaded, PolicyPromoted, PolicyRefused, PolicyRolledBack
 from streams.version_line import VersionLine
 
 
@@ -35,6 +35,19 @@ def refused(version: int) -> PolicyRefused:
 def rolled_back(version: int, to_version: int, policy: str = "p") -> PolicyRolledBack:
     return PolicyRolledBack(
         id=f"b{version}", time_ms=1, policy=policy, version=version, to_version=to_version, reason="asked for"
+    )
+
+
+def loaded(version: int, engine: str = "engine", policy: str = "p") -> PolicyLoaded:
+    return PolicyLoaded(
+        id=f"l{policy}{engine}{version}",
+        time_ms=1,
+        policy=policy,
+        version=version,
+        checkpoint_id=f"c{version}",
+        engine=engine,
+        adapter=f"{policy}@{version}",
+        load_ms=1,
     )
 
 

@@ -17,8 +17,6 @@ from streams.recorded import recorded
 from streams.tail import LogTail
 from streams.topics import Topic
 
-_ALL = 2**62  # records: from the oldest
-
 
 class News:
     """Blocking, for one thread. What a look that failed had read is not told again: after an error begin anew."""
@@ -29,7 +27,7 @@ class News:
         self._erasures = Erasures()
         self._served: int | None = None
         self._tails = {
-            topic: LogTail(kafka, topic, max_records=_ALL, timeout_s=ANSWER_TIMEOUT_S, stop=threading.Event())
+            topic: LogTail(kafka, topic, max_records=None, timeout_s=ANSWER_TIMEOUT_S, stop=threading.Event())
             for topic in (topics.PROMOTIONS, topics.RELOADS, topics.ERASURES)
         }
 

@@ -84,10 +84,10 @@ def unfair(requests: Sequence[Asked], deadlines: Deadlines) -> list[str]:
 
 
 def _unfair(one: Asked, deadlines: Deadlines) -> str | None:
-    error = str(one.error)
     if one.error is None:
         is_late = (one.first_s or 0.0) > deadlines.longest_s
         return f"an answer took longer than {deadlines.longest_s:g} s to begin" if is_late else None
+    error = one.error
     if one.first_s is not None:
         if not error.startswith(_IN_STREAM):
             return f"a stream ended without the engine's error event: {error}"

@@ -131,13 +131,12 @@ def offsets_left(records: Sequence[Recorded], committed: Mapping[int, int]) -> l
         sent = [batches[batch_id] for batch_id in checkpoint.batch_ids if batch_id in batches]
         behind = [first for first, *_ in sent if committed.get(first.partition, 0) <= first.offset]
         is_sent_once = all(len(copies) == 1 for copies in sent)  # a producer that died may have sent a batch again
-        again = [
-            sample_id
+        is_again = any(
+            skip_id(batch_id, sample_id, "already_trained") in skips
             for batch_id in checkpoint.batch_ids
             for sample_id in checkpoint.sample_ids
-            if skip_id(batch_id, sample_id, "already_trained") in skips
-        ]
-        if behind or (again and is_sent_once):
+        )
+        if behind or (is_again and is_sent_once):
             found.append(f"Version {checkpoint.version} was published without its offset.")
     return found
 

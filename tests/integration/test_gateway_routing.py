@@ -4,40 +4,27 @@ import asyncio
 
 import pytest
 
-from schemas.events import PolicyLoaded
 from serving.gateway_process import recorded_events, restore
 from serving.routing import Routes, follow_reloads
 from streams.config import KafkaConfig
 from streams.conversation import ConversationIndex
 from streams.producer import EventProducer
 from streams.topics import RELOADS
+from tests.version_lines import loaded
 
 pytestmark = pytest.mark.kafka
-
-
-def loaded(version: int) -> PolicyLoaded:
-    return PolicyLoaded(
-        id=f"loaded-{version}",
-        time_ms=version,
-        policy="assistant",
-        version=version,
-        checkpoint_id=f"checkpoint-{version}",
-        engine="engine",
-        adapter=f"assistant@{version}",
-        load_ms=1,
-    )
 
 
 async def test_a_gateway_starts_at_the_newest_version_and_follows_what_comes(kafka: KafkaConfig) -> None:
     producer, routes = EventProducer(kafka, "test"), Routes("assistant")
     index = ConversationIndex(max_bytes=10**6, max_age_ms=10**6, max_chain_age_ms=10**6, now_ms=lambda: 0)
     for version in (1, 3, 2):
-        await producer.send(RELOADS, loaded(version))
+        await producer.send(RELOADS, loaded(version, policy="assistant"))
     restore(await asyncio.to_thread(recorded_events, kafka), index, routes)
     assert routes.versions == {"assistant": 3}
 
     following = asyncio.create_task(follow_reloads(kafka, routes))
-    await producer.send(RELOADS, loaded(4))
+    await producer.send(RELOADS, loaded(4, policy="assistant"))
     async with asyncio.timeout(20):
         while routes.versions["assistant"] != 4:
             await asyncio.sleep(0.05)

@@ -5,11 +5,11 @@ from contextlib import closing
 
 import pytest
 
-from schemas.events import Event, PolicyLoaded, SubjectErased
+from schemas.events import Event, SubjectErased
 from streams.config import KafkaConfig
 from streams.producer import EventProducer
 from streams.topics import TOPIC_OF
-from tests.version_lines import promoted, refused, rolled_back
+from tests.version_lines import loaded, promoted, refused, rolled_back
 from trainer.news import News
 
 pytestmark = pytest.mark.kafka
@@ -23,19 +23,6 @@ async def say(kafka: KafkaConfig, events: Sequence[Event]) -> None:
     await producer.close()
 
 
-def loaded(version: int, policy: str = POLICY) -> PolicyLoaded:
-    return PolicyLoaded(
-        id=f"l{policy}{version}",
-        time_ms=1,
-        policy=policy,
-        version=version,
-        checkpoint_id=f"c{version}",
-        engine="engine",
-        adapter=f"{policy}@{version}",
-        load_ms=1,
-    )
-
-
 def erased(sample_id: str) -> SubjectErased:
     return SubjectErased(id=f"e{sample_id}", time_ms=1, policy=POLICY, subject_digest="d", sample_ids=(sample_id,))
 
@@ -47,7 +34,7 @@ def covers(news: News, sample_id: str) -> bool:
 async def test_each_record_is_heard_once_and_what_is_asked_again_is_remembered(kafka: KafkaConfig) -> None:
     first = [promoted(1), refused(2), rolled_back(3, 1), rolled_back(9, 1, policy="another")]
     # A restarted engine takes older versions after newer ones.
-    await say(kafka, [*first, loaded(3), loaded(5), loaded(4), loaded(9, "another"), erased("one")])
+    await say(kafka, [*first, loaded(3), loaded(5), loaded(4), loaded(9, policy="another"), erased("one")])
     with closing(News(kafka, POLICY)) as news:
         assert news.decisions() == first[:3]
         assert news.served_version() == 5

@@ -19,8 +19,8 @@ from infra.faults.engine_claims import (
     unfair,
 )
 from infra.faults.ledger import Asked
-from schemas.events import PolicyLoaded
 from tests.example_events import ACTION
+from tests.version_lines import loaded
 
 DEADLINES = Deadlines(retry_s=8.0, token_s=3.0)
 REFUSED = "InternalServerError: Error code: 503 - The engine cannot be reached or broke off"
@@ -38,19 +38,6 @@ def refused(**facts: Any) -> Asked:
 def evidence(**facts: Any) -> Evidence:
     none: dict[str, Any] = {"actions": {}, "skipped": {}, "trained": frozenset(), "reloads": ()}
     return Evidence(**{**none, **facts})
-
-
-def loaded(engine: str, version: int) -> PolicyLoaded:
-    return PolicyLoaded(
-        id=f"{engine}-{version}",
-        time_ms=1,
-        policy="assistant",
-        version=version,
-        checkpoint_id="",
-        engine=engine,
-        adapter=f"assistant@{version}",
-        load_ms=1,
-    )
 
 
 def test_a_refusal_after_all_patience_and_an_error_event_in_a_stream_are_fair() -> None:
@@ -102,10 +89,10 @@ def test_an_answer_by_an_older_version_is_stale_unless_it_was_asked_for_before()
 
 
 def test_an_engine_must_come_back_with_what_the_one_before_had() -> None:
-    before = (loaded("A", 1), loaded("A", 2))
-    assert returned_older((*before, loaded("B", 2), loaded("B", 1), loaded("C", 3))) == []
-    assert len(returned_older((*before, loaded("B", 1)))) == 1
-    assert len(returned_older((*before, loaded("B", 0)))) == 1
+    before = (loaded(1, "A"), loaded(2, "A"))
+    assert returned_older((*before, loaded(2, "B"), loaded(1, "B"), loaded(3, "C"))) == []
+    assert len(returned_older((*before, loaded(1, "B")))) == 1
+    assert len(returned_older((*before, loaded(0, "B")))) == 1
 
 
 def test_header_log_and_speaker_must_be_one() -> None:

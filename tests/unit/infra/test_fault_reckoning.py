@@ -8,6 +8,7 @@ from infra.faults.ledger import Ledger
 from infra.faults.reckoning import due, lost, offsets_left, unserved
 from schemas import events as e
 from tests.made_log import POLICY, MadeLog
+from tests.version_lines import loaded
 from trainer.publish import skip_id
 
 TOLD = Ledger(acknowledged={"a", "b"}, reacted_to={"a"}, rated={"a"})
@@ -25,19 +26,6 @@ def whole() -> MadeLog:
     log.checkpoint(1, {"one": ("a",)})
     log.put("reloads", loaded(1))
     return log
-
-
-def loaded(version: int, engine: str = "first") -> e.PolicyLoaded:
-    return e.PolicyLoaded(
-        id=f"load-{version}-{engine}",
-        time_ms=1,
-        policy=POLICY,
-        version=version,
-        checkpoint_id=f"checkpoint-{version}",
-        engine=engine,
-        adapter=f"{POLICY}@{version}",
-        load_ms=1,
-    )
 
 
 def without(log: MadeLog, *topics: str, event_id: str | None = None) -> MadeLog:
@@ -63,7 +51,7 @@ def test_a_log_that_has_all_is_whole() -> None:
         (("skips", "skip-b-no_next_state"), {"sample or skip of b"}),
         (("batches", "one"), {"the batch of a"}),
         (("trained", "trained-a-1"), {"training on a"}),
-        (("reloads", "load-1-first"), {"the load of version 1"}),
+        (("reloads", "lpengine1"), {"the load of version 1"}),
     ],
 )
 def test_what_is_missing_is_told(missing: tuple[str, str], told: set[str]) -> None:

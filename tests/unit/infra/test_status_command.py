@@ -7,29 +7,16 @@ from made_log import POLICY, MadeLog
 
 from infra.commands.status import _archive_facts, _serving_version
 from schemas.clock import now_ms
-from schemas.events import PolicyLoaded
 from streams.archive.manifest import write_complete_ms
 from streams.archive.reading import Archive
-
-
-def loaded(engine: str, version: int) -> PolicyLoaded:
-    return PolicyLoaded(
-        id=f"{engine}-{version}",
-        time_ms=1_800_000_000_000,
-        policy=POLICY,
-        version=version,
-        checkpoint_id=f"c-{version}",
-        engine=engine,
-        adapter=f"{POLICY}@{version}",
-        load_ms=1,
-    )
+from tests.version_lines import loaded
 
 
 def test_the_version_that_serves_is_the_newest_of_the_newest_engine() -> None:
     log = MadeLog()
     assert _serving_version(log.query(), POLICY) == 0
     for engine, version in (("first", 8), ("first", 9), ("second", 8), ("first", 9)):
-        log.put("reloads", loaded(engine, version))
+        log.put("reloads", loaded(version, engine, POLICY))
     assert _serving_version(log.query(), POLICY) == 8
 
 
