@@ -28,7 +28,7 @@ from streams.topics import ACTIONS, NEXT_STATES
 
 TEMPERATURE = 0.0  # where the client names none: a model says the same each time; a script does anyway
 MAX_TOKENS = 200  # the same; of a small model's answer, which may have no end
-ENGINE_PATIENCE_S = 0.001  # an engine that is away is the client's to bear with, here
+ENGINE_PATIENCE_S = 1e-6  # none: an engine that is away is the client's to bear with; a round trip may take < 1 ms
 GATEWAY_START_S = 120.0
 LOOK_S = 0.2
 
