@@ -1,6 +1,6 @@
 """What a row of kills must have seen to be one: nearly all that were planned, at every place that was ordered."""
 
-from infra.faults.kills import ALONE, AT_ONCE, Kills, Plan, untried
+from infra.faults.kills import ALONE, AT_ONCE, NUM_ORDERS, Kills, Plan, untried, waits_again
 from streams.failpoints import FAILPOINTS
 
 PLACES = {name for name, owner in FAILPOINTS.items() if owner == "gateway"}
@@ -39,3 +39,12 @@ def test_every_failpoint_has_its_turn() -> None:
     for quotas in (ALONE, AT_ONCE):
         for component in set(FAILPOINTS.values()):
             assert (quotas[component] + 1) // 2 >= sum(owner == component for owner in FAILPOINTS.values())
+
+
+def test_a_place_that_nobody_passed_in_time_has_more_turns_where_all_die_at_once_until_it_has_struck() -> None:
+    at_once, new, struck = Plan(quotas={"gateway": 20}, at_once=True), Kills(), Kills(passed={"gateway.emitted"})
+    assert waits_again("gateway.emitted", 1, at_once, new)
+    assert not waits_again("gateway.emitted", NUM_ORDERS, at_once, new)
+    assert not waits_again("gateway.emitted", 1, at_once, struck)
+    assert waits_again("gateway.emitted", 1, PLAN, struck)
+    assert not waits_again(None, 1, PLAN, new)
