@@ -21,9 +21,11 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # models are folders on this machine; nothing is fetched at run time
     "PYTHONUNBUFFERED": "1",  # a log shows what happened, also after a kill
 }
-# Merging files and summaries take tens of MiB for a moment, in threads of Arrow and DuckDB. Left to themselves the
-# allocators keep that, in pieces; so they give it back. It costs the archiver a tenth of its processor time.
-_GIVES_MEMORY_BACK = {
+# Merging files takes tens of MiB for a moment, in threads of Arrow and DuckDB; so do a judge's batch and a backlog of
+# records, in those of torch and Kafka. Left to themselves the allocators keep that, in pieces; so they give it back. It
+# costs the archiver a tenth of its processor time, the processors nothing that a replay could tell.
+_GIVE_MEMORY_BACK = {"processors", ARCHIVER}
+_ALLOCATORS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_TRIM_THRESHOLD_": "131072",
@@ -72,6 +74,6 @@ def worker(name: str, home: Home, settings: Settings) -> Component:
         command=(sys.executable, "-m", "infra.component", name, str(home.settings_file), str(heartbeat)),
         log_file=home.logs / f"{name}.log",
         check=heartbeat_is_fresh(heartbeat),
-        environment=ENVIRONMENT | (_GIVES_MEMORY_BACK if name == ARCHIVER else {}) | secrets_of(name, settings),
+        environment=ENVIRONMENT | (_ALLOCATORS if name in _GIVE_MEMORY_BACK else {}) | secrets_of(name, settings),
         heartbeat=heartbeat,
     )
