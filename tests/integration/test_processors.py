@@ -19,7 +19,12 @@ from confluent_kafka import Producer
 from processor_world import BAD, GOOD, HINTED, UNRELATED, UNSURE, action, next_state, thumb
 
 from infra.audit import audit
+from infra.kafka.broker import Broker
+from infra.kafka.jars import fetch_jars
+from infra.ports import choose_port
+from infra.process import Process
 from schemas.clock import now_ms
+from streams.admin import create_topics, wait_for_broker
 from streams.client import PRODUCER, open_client
 from streams.config import KafkaConfig
 from streams.consumer import read_all
@@ -281,3 +286,22 @@ def test_without_a_broker_the_processors_end_with_one_sentence(tmp_path):
     with processors(nowhere, tmp_path, {}) as running:
         assert running.process.wait(timeout=60) == 1
     assert "BrokerUnavailableError: The processors could not start on Kafka (" in (tmp_path / "log").read_text()
+
+
+def test_the_processors_wait_for_a_broker_that_comes_back(home, tmp_path):
+    port, controller = choose_port(None, ""), choose_port(None, "")
+    node = Broker(jars=fetch_jars(home.jars, print), folder=tmp_path / "kafka", port=port, controller_port=controller)
+    node.prepare()
+    kafka, log = KafkaConfig(bootstrap_servers=node.bootstrap_servers), tmp_path / "log"
+    broker = Process.start("kafka", node.command(), tmp_path / "kafka.log", {})
+    wait_for_broker(kafka, DEADLINE_S)
+    create_topics(kafka)
+    broker.kill()
+    with processors(kafka, tmp_path, {}) as running:
+        until(lambda: f"waiting for Kafka at {kafka.bootstrap_servers}" in log.read_text(), "the processors wait")
+        broker = Process.start("kafka", node.command(), tmp_path / "kafka.log", {})
+        try:
+            running.wait_until_running()
+        finally:
+            running.kill()
+            broker.stop()
