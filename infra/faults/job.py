@@ -6,10 +6,12 @@
 Nothing here judges: a fault's own module counts what was lost, against a ledger that is kept outside the system.
 """
 
+import logging
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.faults.outcome import Fault, Outcome, Report, Trial
@@ -47,7 +49,8 @@ def _tried(part: str, fault: Fault, trial: Trial) -> Result:
     trial.folder.mkdir(parents=True)
     trial.report(f"{fault.name} ...")
     started_s = time.monotonic()
-    outcome = fault.run(trial)
+    with _logging_to(trial.folder / "suite.log"):
+        outcome = fault.run(trial)
     seconds = time.monotonic() - started_s
     trial.report(f"{fault.name}: {_said(outcome)} ({seconds:.0f} s)")
     if outcome.holds:
@@ -61,6 +64,18 @@ def _tried(part: str, fault: Fault, trial: Trial) -> Result:
         code=code_digest(),
         outcome=outcome,
     )
+
+
+@contextmanager
+def _logging_to(file: Path) -> Iterator[None]:
+    """What the parts that a fault runs in this process have to say; on the terminal stands what came of it."""
+    handler, root = logging.FileHandler(file), logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _said(outcome: Outcome) -> str:

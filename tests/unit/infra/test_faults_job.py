@@ -1,5 +1,6 @@
 """A suite of hours goes on where it was ended, and its short size leaves out what has none."""
 
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -55,3 +56,17 @@ def test_what_was_tried_is_not_tried_again(tried: list[str], tmp_path: Path) -> 
     run(tmp_path, is_short=False)
     assert run(tmp_path, is_short=False) == ["quick", "long"]
     assert tried == ["quick", "long"]
+
+
+def test_what_a_fault_logs_lies_in_its_folder_and_not_on_the_terminal(
+    tried: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run_loud(_: Trial) -> Outcome:
+        logging.getLogger("serving").warning("version 4 is refused")
+        return Outcome(tried=1, lost=1, twice=0)
+
+    loud = (Fault(name="loud", run=run_loud),)
+    monkeypatch.setattr(sys.modules["infra.faults.made"], "FAULTS", loud)
+    assert run(tmp_path, is_short=True) == ["loud"]
+    assert (tmp_path / "work/made/loud/suite.log").read_text() == "version 4 is refused\n"
+    assert capfd.readouterr() == ("", "")
