@@ -9,7 +9,6 @@ Owns the Faust app: group membership, delivery, the tables (faust_app.py) and, b
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,8 @@ from processors.ports import HintExtractor, Judge, Renderer
 from processors.pump import Pump
 from processors.recall import log_of
 from processors.turn_stage import READS, TurnStage
-from schemas.errors import BrokerUnavailableError, FatalError, RetryableError
-from streams.admin import wait_for_broker
+from schemas.errors import BrokerUnavailableError, RetryableError
+from streams.asking import wait_for_listener
 from streams.config import KafkaConfig
 from streams.failpoints import failpoint
 from streams.producer import EventProducer
@@ -36,8 +35,7 @@ from streams.topics import SAMPLES, TRANSITIONS, Topic
 
 MAX_SWEEP_S = 10.0
 COMMIT_S = 1.0
-BROKER_WITHIN_S = 20.0  # at a start; one that was killed needs ten
-_ASKING_S = 2.0  # nothing can end that before its time, a stop neither
+BROKER_WITHIN_S = 60.0  # at a start: another start costs seconds of imports; a broker that was killed needs half of it
 TURN_RECORDS = 100  # turns advanced at once: their emissions are awaited together
 _LOGGER = logging.getLogger(__name__)
 
@@ -92,31 +90,15 @@ class _Worker:
         app.on_rebalance_complete.connect(self._on_restored, weak=False)
 
     async def start(self) -> None:
-        """Join the group and restore the tables, as soon as a broker answers."""
+        """Join the group and restore the tables. Faust gives up at once where no broker is, so one is waited for."""
+        await wait_for_listener(str(self._kafka.bootstrap_servers), BROKER_WITHIN_S)
         try:
-            await self._broker_answers()
             await self._app.start()
-        except FatalError:
-            raise
         except Exception as error:
             message = (
                 f"The processors could not start on Kafka ({error}); see [kafka]: is the broker up, may we log in?"
             )
             raise BrokerUnavailableError(message) from error
-
-    async def _broker_answers(self) -> None:
-        """Faust gives up at once where none does, and another start of the process costs seconds of imports."""
-        end_s = time.monotonic() + BROKER_WITHIN_S
-        while True:
-            try:
-                await asyncio.to_thread(wait_for_broker, self._kafka, _ASKING_S)
-            except BrokerUnavailableError as error:
-                if time.monotonic() > end_s:
-                    message = f"no broker answered within {BROKER_WITHIN_S:g} s"
-                    raise BrokerUnavailableError(message) from error
-                _LOGGER.info("waiting for Kafka at %s", self._kafka.bootstrap_servers)
-            else:
-                return
 
     def parts(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Pumps, commits, sweeper, and the watch on Faust."""

@@ -1,11 +1,13 @@
-"""`BrokerQuestions`: what an admin client asks first, and why a broker will not be asked.
+"""`BrokerQuestions`: what an admin client asks first, and why a broker will not be asked; `wait_for_listener`.
 
 librdkafka tells nobody who waits why it cannot connect: a wrong password looks like a broker that is down, for ever. It
 says so beside, to whoever listens. Here somebody does, so a login or a certificate that is refused is a sentence, at
 once. Of a listener that speaks TLS to a client that does not, librdkafka knows nothing: then it is asked for its hello.
 """
 
+import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -22,6 +24,8 @@ from streams.config import KafkaConfig
 _SLICE_S = 5.0  # of waiting, between two looks at why
 _PAUSE_S = 0.1
 _HELLO_S = 2.0
+_LOOK_AGAIN_S = 0.5
+_LOGGER = logging.getLogger(__name__)
 _QUIET = {"log_level": 0}  # what it would log is what we are here to tell; and a broker that starts is no fault
 
 
@@ -71,6 +75,31 @@ class BrokerQuestions:
                 f"Kafka at {servers} speaks TLS only, but security.protocol in [kafka.client] is {protocol}: set it to "
                 "SASL_SSL, or to SSL where no login is asked for."
             )
+
+
+async def wait_for_listener(servers: str, within_s: float) -> None:
+    """Returns as soon as somebody listens at one of these addresses, or when the time is over: a client says why then.
+
+    Nothing is asked, so a login or a certificate is none of its business, and it can be cancelled at any time.
+    """
+    if await _listens(servers):
+        return
+    _LOGGER.info("waiting for Kafka at %s", servers)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while not await _listens(servers):  # noqa: ASYNC110 - another process opens it
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def _listens(servers: str) -> bool:
+    for host, port in _addresses(servers):
+        # refused, unknown, no answer in time, or no address at all
+        with contextlib.suppress(OSError, UnicodeError, OverflowError):
+            async with asyncio.timeout(_HELLO_S):
+                _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return True
+    return False
 
 
 def _addresses(servers: str) -> Iterator[tuple[str, int]]:

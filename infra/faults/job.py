@@ -69,12 +69,16 @@ def _tried(part: str, fault: Fault, trial: Trial) -> Result:
 @contextmanager
 def _logging_to(file: Path) -> Iterator[None]:
     """What the parts that a fault runs in this process have to say; on the terminal stands what came of it."""
-    handler, root = logging.FileHandler(file), logging.getLogger()
-    root.addHandler(handler)
+    root, handler = logging.getLogger(), logging.FileHandler(file, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handlers, level = root.handlers, root.level
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        root.removeHandler(handler)
+        root.handlers = handlers  # without those that the fault has left behind
+        root.setLevel(level)
         handler.close()
 
 

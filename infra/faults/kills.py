@@ -106,10 +106,10 @@ async def _tried(trial: Trial, plan: Plan) -> Outcome:
             if plan.at_once:
                 async with asyncio.TaskGroup() as group:
                     for name in plan.quotas:
-                        group.create_task(_kill_often(stage, name, plan, trial.seed, kills[name]))
+                        group.create_task(kill_often(stage, name, plan, trial.seed, kills[name]))
             else:
                 for name in plan.quotas:
-                    await _kill_often(stage, name, plan, trial.seed, kills[name])
+                    await kill_often(stage, name, plan, trial.seed, kills[name])
             await asyncio.sleep(3.0)
         archive = archive_folder(stage.stack.settings)
         account = await accounted(stage.stack.kafka, ledger, archive, SETTLED_WITHIN_S)
@@ -150,7 +150,8 @@ def _note(kills: Mapping[str, Kills]) -> str:
     return f"Kills, recovery: {'; '.join(told)}."
 
 
-async def _kill_often(stage: Stage, component: str, plan: Plan, seed: int, kills: Kills) -> None:
+async def kill_often(stage: Stage, component: str, plan: Plan, seed: int, kills: Kills) -> None:
+    """One component, at its places in the order of the seed; `kills` is filled."""
     chance = random.Random(f"{seed}/{plan.number}/{component}")
     waiting = deque((place, 1) for place in _places(component, plan, chance))
     async with plan.kind(stage, component) as victim:
@@ -159,9 +160,10 @@ async def _kill_often(stage: Stage, component: str, plan: Plan, seed: int, kills
             if _is_spooling(place):
                 await until(lambda: stage.component("kafka").state == "healthy", BACK_WITHIN_S)
                 stage.signal("kafka", signal.SIGKILL)
-            if await _struck(victim, stage.orders, place, chance):
-                await _recover(stage, victim, place, kills)
-            elif waits_again(place, num_orders, plan, kills):
+            struck = await _struck(victim, stage.orders, place, chance)
+            if struck and await _recovered(stage, victim, place, kills):
+                continue
+            if waits_again(place, num_orders, plan, kills):
                 waiting.append((place, num_orders + 1))
 
 
@@ -205,15 +207,17 @@ async def _who_passed(orders: Path, place: str) -> int | None:
     return hit_by(orders, place)
 
 
-async def _recover(stage: Stage, victim: Victim, place: str | None, kills: Kills) -> None:
+async def _recovered(stage: Stage, victim: Victim, place: str | None, kills: Kills) -> bool:
+    """Notes how long it took, if at all; False: something else has ended it in between, so nothing is known."""
     died_s = time.monotonic()
     if place is not None:
         pid = await _who_passed(stage.orders, place)
-        if pid is None:  # something else has ended it in between
-            return
+        if pid is None:
+            return False
         kills.passed.add(place)
         await victim.fell(pid)
     if await victim.back():
         kills.recovery_s.append(time.monotonic() - died_s)
     else:
         kills.never_back.append(f"{victim.component} at {place or 'a random moment'}")
+    return True

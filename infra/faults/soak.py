@@ -53,7 +53,7 @@ class Plan:
 
 
 SHORT = Plan(warm_up_s=5.0, measured_s=20.0, every_s=1.0, judges_growth=False)
-FULL = Plan(warm_up_s=420.0, measured_s=1800.0, every_s=10.0, judges_growth=True)
+FULL = Plan(warm_up_s=600.0, measured_s=1800.0, every_s=10.0, judges_growth=True)
 
 
 def try_soak(trial: Trial) -> Outcome:

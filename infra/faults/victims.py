@@ -6,14 +6,12 @@ A victim is struck by a signal, or has fallen at a failpoint, and is then asked 
 import asyncio
 import random
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from infra.components import ENVIRONMENT
+from infra.components import worker
 from infra.faults.stage import BACK_WITHIN_S, RunningStack, lives, until
-from infra.handover import secrets_of
 from infra.health import heartbeat_is_fresh
 from infra.process import Process
 from schemas.errors import FatalError
@@ -103,13 +101,12 @@ class OneOfTwo(Victim):
         return self.running.home.logs / f"{self.component}-second.log"
 
     def _start(self) -> None:
-        settings = self.running.stack.settings
-        self._heartbeat = self.running.home.heartbeats / f"{self.component}-second"
+        name, home = f"{self.component}-second", self.running.home
+        self._heartbeat = home.heartbeats / name
         self._heartbeat.unlink(missing_ok=True)
-        files = (str(self.running.home.settings_file), str(self._heartbeat))
-        command = [sys.executable, "-m", "infra.component", self.component, *files]
-        environment = ENVIRONMENT | secrets_of(self.component, settings)
-        self._second = Process.start(f"{self.component}-second", command, self._log_file, environment)
+        first = worker(self.component, home, self.running.stack.settings)
+        command = [*first.command[:-1], str(self._heartbeat)]
+        self._second = Process.start(name, command, self._log_file, first.environment)
 
     async def _second_is_healthy(self) -> bool:
         check = heartbeat_is_fresh(self._heartbeat)

@@ -1,6 +1,13 @@
 """What a row of kills must have seen to be one: nearly all that were planned, at every place that was ordered."""
 
-from infra.faults.kills import ALONE, AT_ONCE, NUM_ORDERS, Kills, Plan, untried, waits_again
+import asyncio
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+
+from infra.faults import kills
+from infra.faults.kills import ALONE, AT_ONCE, NUM_ORDERS, Kills, Plan, kill_often, untried, waits_again
 from streams.failpoints import FAILPOINTS
 
 PLACES = {name for name, owner in FAILPOINTS.items() if owner == "gateway"}
@@ -48,3 +55,16 @@ def test_a_place_that_nobody_passed_in_time_has_more_turns_where_all_die_at_once
     assert not waits_again("gateway.emitted", 1, at_once, struck)
     assert waits_again("gateway.emitted", 1, PLAN, struck)
     assert not waits_again(None, 1, PLAN, new)
+
+
+def test_each_place_that_nobody_passes_is_ordered_a_few_times_and_then_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: Counter[str | None] = Counter()
+
+    async def not_struck(victim: Any, folder: Any, place: str | None, chance: Any) -> bool:
+        orders[place] += 1
+        return False
+
+    monkeypatch.setattr(kills, "_struck", not_struck)
+    stage, plan = cast("Any", type("Stage", (), {"orders": None})), Plan(quotas={"reloader": 6})
+    asyncio.run(kill_often(stage, "reloader", plan, 1, Kills()))
+    assert orders == {None: 3} | {name: NUM_ORDERS for name, owner in FAILPOINTS.items() if owner == "reloader"}

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,14 +60,17 @@ def test_what_was_tried_is_not_tried_again(tried: list[str], tmp_path: Path) -> 
 
 
 def test_what_a_fault_logs_lies_in_its_folder_and_not_on_the_terminal(
-    tried: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tried: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_loud(_: Trial) -> Outcome:
         logging.getLogger("serving").warning("version 4 is refused")
         return Outcome(tried=1, lost=1, twice=0)
 
-    loud = (Fault(name="loud", run=run_loud),)
-    monkeypatch.setattr(sys.modules["infra.faults.made"], "FAULTS", loud)
+    terminal, root = StringIO(), logging.getLogger()
+    handlers = [logging.StreamHandler(terminal)]
+    monkeypatch.setattr(root, "handlers", handlers)
+    monkeypatch.setattr(sys.modules["infra.faults.made"], "FAULTS", (Fault(name="loud", run=run_loud),))
     assert run(tmp_path, is_short=True) == ["loud"]
-    assert (tmp_path / "work/made/loud/suite.log").read_text() == "version 4 is refused\n"
-    assert capfd.readouterr() == ("", "")
+    assert (tmp_path / "work/made/loud/suite.log").read_text().endswith(" WARNING serving: version 4 is refused\n")
+    assert not terminal.getvalue()
+    assert root.handlers is handlers
