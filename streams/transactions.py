@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from schemas.errors import BrokerUnavailableError, FatalError
+from schemas.errors import BrokerUnavailableError, FatalError, NextstateError
 from schemas.events import Event
-from streams.client import PRODUCER, RestartNeededError, as_ours, open_client
+from streams.client import PRODUCER, FencedError, RestartNeededError, as_ours, open_client
 from streams.codec import encode
 from streams.config import KafkaConfig
 from streams.consumer import GroupConsumer, Recorded
@@ -126,8 +126,18 @@ class TransactionalProducer:
                 step()
             except KafkaException as error:
                 if not error.args[0].retriable():
-                    raise as_ours(error, doing) from error
+                    raise _as_ours(error, doing) from error
                 if time.monotonic() > deadline:
                     raise _UndecidedError(str(as_ours(error, doing))) from error
             else:
                 return
+
+
+def _as_ours(error: KafkaException, doing: str) -> NextstateError:
+    """A member whose group moved to another broker may have a new id there, unseen: the old one looks taken over."""
+    if error.args[0].code() == KafkaError.FENCED_INSTANCE_ID:
+        return FencedError(
+            f"{doing} failed: after an outage Kafka knows this member of the group no more, or a newer process has its "
+            "name; a restart finds out."
+        )
+    return as_ours(error, doing)

@@ -31,7 +31,7 @@ from streams.failpoints import FAILPOINTS, hit_by, order, was_hit, withdraw
 NUM_PEOPLE, PAUSE_S = 3, 0.5
 SETTLED_WITHIN_S = 600.0  # who dies all the time leaves much to be done
 HIT_WITHIN_S = 20.0  # a place that nobody passes meanwhile was not tried
-SPOOLED_WITHIN_S = 60.0  # the same of the spool's places: Kafka must be back for the last of them
+RARE_WITHIN_S = 60.0  # the same of the spool's places, and where all die at once: what leads there must come back first
 NUM_ORDERS = 3  # of a place that is not passed in time, until it counts as one that nobody passes
 MIN_STRUCK = 0.8  # of the kills that are planned; the others met a process that was dead already, or a place unpassed
 MIN_STRUCK_AT_ONCE = 0.5  # who dies waits for who is dead: many a place is not passed in time
@@ -160,7 +160,7 @@ async def kill_often(stage: Stage, component: str, plan: Plan, seed: int, kills:
             if _is_spooling(place):
                 await until(lambda: stage.component("kafka").state == "healthy", BACK_WITHIN_S)
                 stage.signal("kafka", signal.SIGKILL)
-            struck = await _struck(victim, stage.orders, place, chance)
+            struck = await _struck(victim, stage.orders, place, plan, chance)
             if struck and await _recovered(stage, victim, place, kills):
                 continue
             if waits_again(place, num_orders, plan, kills):
@@ -190,15 +190,15 @@ def _failpoints(component: str, plan: Plan) -> list[str]:
     return [name for name in own if not (plan.at_once and _is_spooling(name))]
 
 
-async def _struck(victim: Victim, orders: Path, place: str | None, chance: random.Random) -> bool:
+async def _struck(victim: Victim, orders: Path, place: str | None, plan: Plan, chance: random.Random) -> bool:
     """Whether it died of this: at any moment (None), or at a place that it passes in time."""
     await victim.ready()
     if place is None:
         await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S.get(victim.component, USUAL_LIFE_S)))
         return victim.strike(chance)  # False: it had died of something else
-    is_spooling = _is_spooling(place)
-    order(orders, place, "kill", 1 if is_spooling else chance.randint(1, MOST_VISITS))
-    within_s = SPOOLED_WITHIN_S if is_spooling else HIT_WITHIN_S
+    is_rare = plan.at_once or _is_spooling(place)
+    order(orders, place, "kill", 1 if is_rare else chance.randint(1, MOST_VISITS))
+    within_s = RARE_WITHIN_S if is_rare else HIT_WITHIN_S
     return await until(lambda: was_hit(orders, place), within_s) or withdraw(orders, place)
 
 

@@ -302,6 +302,20 @@ async def test_a_second_process_with_the_same_name_fences_the_first_out(kafka: K
     assert list(read_all(kafka, [TRAINED])) == []
 
 
+async def test_a_member_with_a_new_id_in_its_group_needs_a_new_start_and_no_hand(kafka: KafkaConfig) -> None:
+    """As after an outage of the group's broker: the member has joined again, and what it had read is of its old id."""
+    async with producing(kafka) as producer:
+        await producer.send(ACTIONS, action(0))
+    trainer = transactional(kafka)
+    with consuming(kafka) as consumer:
+        record = next_of(consumer)
+        with consuming(kafka) as again:
+            next_of(again)
+            with pytest.raises(RestartNeededError, match="after an outage"), trainer.transaction(consumer, record):
+                trainer.send(TRAINED, trained(0))
+        assert list(read_all(kafka, [TRAINED])) == []
+
+
 async def test_a_transaction_that_kafka_has_ended_needs_a_new_start_and_no_hand(
     kafka: KafkaConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,7 @@ def test_a_place_that_nobody_passed_in_time_has_more_turns_where_all_die_at_once
 def test_each_place_that_nobody_passes_is_ordered_a_few_times_and_then_left(monkeypatch: pytest.MonkeyPatch) -> None:
     orders: Counter[str | None] = Counter()
 
-    async def not_struck(victim: Any, folder: Any, place: str | None, chance: Any) -> bool:
+    async def not_struck(victim: Any, folder: Any, place: str | None, plan: Any, chance: Any) -> bool:
         orders[place] += 1
         return False
 

@@ -66,3 +66,9 @@ def test_a_process_that_is_fenced_out_aborts_nothing_and_starts_again(monkeypatc
     kafka = Kafka("commit_transaction", KafkaError(KafkaError._FENCED, fatal=True))
     assert isinstance(failure_of(kafka, monkeypatch), FencedError)
     assert kafka.calls[-1] == "commit_transaction"
+
+
+def test_a_member_that_its_group_does_not_know_any_more_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = Kafka("send_offsets_to_transaction", KafkaError(KafkaError.FENCED_INSTANCE_ID))
+    assert isinstance(failure_of(kafka, monkeypatch), FencedError)
+    assert kafka.calls[-1] == "send_offsets_to_transaction"
