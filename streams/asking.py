@@ -2,7 +2,8 @@
 
 librdkafka tells nobody who waits why it cannot connect: a wrong password looks like a broker that is down, for ever. It
 says so beside, to whoever listens. Here somebody does, so a login or a certificate that is refused is a sentence, at
-once. Of a listener that speaks TLS to a client that does not, librdkafka knows nothing: then it is asked for its hello.
+once, unless it was only broken off, as by a broker that stops. Of a listener that speaks TLS to a client that does not,
+librdkafka knows nothing: then it is asked for its hello.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ _SLICE_S = 5.0  # of waiting, between two looks at why
 _PAUSE_S = 0.1
 _HELLO_S = 2.0
 _LOOK_AGAIN_S = 0.5
+_BROKEN_OFF = ("transport failure", "timed out", "disconnected")  # librdkafka counts it as a login that failed
 _LOGGER = logging.getLogger(__name__)
 _QUIET = {"log_level": 0}  # what it would log is what we are here to tell; and a broker that starts is no fault
 
@@ -58,7 +60,7 @@ class BrokerQuestions:
         servers = self._config.bootstrap_servers
         for error in self._heard:
             reason = error.str().partition(": ")[2].partition(" (after ")[0] or error.str()
-            if error.code() in NOT_ALLOWED:
+            if error.code() in NOT_ALLOWED and not any(words in reason.lower() for words in _BROKEN_OFF):
                 raise FatalError(
                     f"Kafka at {servers} refuses our login: {reason}; check sasl.mechanism and sasl.username in "
                     "[kafka.client], and NEXTSTATE_KAFKA_SASL_PASSWORD."
