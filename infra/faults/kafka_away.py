@@ -175,7 +175,8 @@ class Delays:
         """Where an outage costs more than one deadline, and after it anything."""
         if min(len(self.before), len(self.spooling)) < MIN_REQUESTS // 2:  # the windows are cut elsewhere, too
             return [f"Only {len(self.before)} and {len(self.spooling)} requests tell of delays."]
-        usual_s = Percentiles.of(self.before).p99
+        # Whatever else keeps a machine busy before an outage must not excuse what the outage costs.
+        usual_s = min(Percentiles.of(times).p99 for times in (self.before, self.after) if times)
         late_s = max(self.noticing, default=0.0) - usual_s
         added_s = Percentiles.of(self.spooling).p99 - usual_s
         late = median(self.before) + _NEARLY * deadline_s

@@ -73,14 +73,15 @@ class _Life:
     log: MemoryLog = field(default_factory=MemoryLog)
     routes: Routes = field(default_factory=lambda: Routes(POLICY))
     num_drawn: int = 0
+    threshold: float = 0.0  # of sense: above it the judge punishes, below it it rewards
 
     async def live(self) -> None:
         """Rounds: answers of the version that serves, the judge, one update, the reloader."""
-        threshold = await self._threshold()
+        self.threshold = await self._threshold()
         reloader, trainer = self._reloader(), self._trainer()
         for _ in range(self.size.num_rounds):
             answers = [*await self._answers(1.0), *await self._answers(HOT)]
-            record = self._sealed(answers, threshold)
+            record = self._sealed(answers)
             publication = trainer.train(record, lambda: None, erasures=Erasures())
             trainer.adopt(publication)
             for entry in publication.trained:
@@ -105,8 +106,12 @@ class _Life:
         assert route is not None
         return route
 
+    async def sense(self) -> float:
+        """Of the answers that people are given now: above 0 it is the base model's, below 0 its gibberish; nats."""
+        return fmean(one.sense for one in await self._answers(1.0)) - self.threshold
+
     async def distance(self) -> float:
-        """Nats per token from the base model to what serves, on answers that nobody has judged."""
+        """Nats per token from the base model to what serves, measured as the gate does, with or without one."""
         if self.route.adapter is None:
             return 0.0
         renderer = self.size.renderer
@@ -169,10 +174,10 @@ class _Life:
             for prompt, reply in zip(prompts, replies, strict=True)
         ]
 
-    def _sealed(self, answers: Sequence[_Answer], threshold: float) -> Recorded:
+    def _sealed(self, answers: Sequence[_Answer]) -> Recorded:
         """The batch of some answers, each with the judge's reward: -1 for sense, +1 for gibberish."""
         version = self.route.version
-        samples = [_sample(one, version, -1.0 if one.sense > threshold else 1.0) for one in answers]
+        samples = [_sample(one, version, -1.0 if one.sense > self.threshold else 1.0) for one in answers]
         batch = BatchSealed(
             id=new_id(),
             time_ms=1,
@@ -229,8 +234,17 @@ async def _compare(size: Size, trial: Trial) -> Outcome:
     checkpoints = [event for event in gated.log.events(CHECKPOINTS) if isinstance(event, CheckpointPublished)]
     trained = Counter(action for one in checkpoints for action in one.action_ids)
     kept, gone = await gated.distance(), await free.distance()
-    bound = size.bounds.max_kl_base
-    wrong = [f"What serves is {kept:.2f} nats from the base model."] if kept > bound + NOISE else []
+    makes_sense, makes_none = await gated.sense(), await free.sense()
+    bound = size.bounds.max_kl_base + NOISE
+    wrong = [
+        *([f"What serves is {kept:.2f} nats from the base model."] if kept > bound else []),
+        *([] if makes_sense > 0 else [f"What people are given lies {-makes_sense:.2f} nats below what makes sense."]),
+        *(
+            []
+            if gone > bound and makes_none < 0
+            else ["What serves without the gate is sane: the judge has done nothing."]
+        ),
+    ]
     good = {event.version for event in gated.log.events(PROMOTIONS) if isinstance(event, PolicyPromoted)}
     for one in checkpoints:  # each is decided on before the next is made
         last_good = max((version for version in good if version < one.version), default=BASE)
@@ -245,7 +259,9 @@ async def _compare(size: Size, trial: Trial) -> Outcome:
         wrong=tuple(wrong),
         note=(
             f"{size.num_rounds} rounds of {2 * size.num_answers} turns: {len(checkpoints)} versions, {len(served)} "
-            f"served, the last {kept:.2f} nats per token from the base model; without the gate {gone:.2f}."
+            f"served, the last {kept:.2f} nats per token from the base model; without the gate {gone:.2f}. The base "
+            f"model finds a token of what people are given {makes_sense:+.2f} nats likelier than what the judge takes "
+            f"for gibberish; without the gate {makes_none:+.2f}."
         ),
     )
 

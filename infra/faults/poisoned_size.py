@@ -56,7 +56,7 @@ def full_size(trial: Trial) -> Size:
     return Size(
         model_path=model_path,
         renderer=ChatRenderer(model_path),
-        trainer=TrainerConfig(objective=BinaryRL(baseline="none"), learning_rate=1e-3, seed=trial.seed),
+        trainer=TrainerConfig(objective=BinaryRL(baseline="none"), learning_rate=4e-3, seed=trial.seed),
         bounds=trial.settings.gate.model_copy(update={"timeout_s": 600.0}),  # one request after the other, on one core
         num_rounds=24,
         num_answers=4,

@@ -27,6 +27,7 @@ from trainer.resume import writer_of
 
 _LOOK_S = 2.0
 _ARCHIVED_WITHIN_S = 60.0  # a flush is due each second; other work may keep the cores
+_HARMLESS = {"zero_without_hint", "abstained_without_hint"}  # reasons to skip a turn that somebody reacted to
 _ASK_MORE = 3  # failures of the audit that are told by their sentence
 
 
@@ -96,6 +97,10 @@ def due(records: Sequence[Recorded], ledger: Ledger) -> set[str]:
     skipped = {one.action_id for one in _events(records, topics.SKIPS) if one.reason != "branch"}  # of a next state
     done = _values(records, topics.SAMPLES, "action_id") | skipped
     turns = {f"sample or skip of {one}" for one in ledger.acknowledged & actions - done}
+    # Who was killed must not take a turn for one that nobody reacted to, or for one of which something is missing.
+    missed = {one.action_id for one in _events(records, topics.SKIPS) if one.reason not in _HARMLESS | {"branch"}}
+    taught = _values(records, topics.SAMPLES, "action_id")
+    turns |= {f"the sample of {one}, which has a reaction" for one in (ledger.reacted_to & missed) - taught}
     sealed = {action_id for one in _events(records, topics.BATCHES) for action_id in one.action_ids}
     packed = {f"the batch of {one}" for one in _values(records, topics.SAMPLES, "action_id") - sealed}
     # None of the suite's turns is one that a trainer may skip: too old, greedy, without a signal, by no version.

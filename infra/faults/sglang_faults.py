@@ -36,7 +36,7 @@ def try_sglang(trial: Trial) -> Outcome:
 
 async def _try(trial: Trial) -> Outcome:
     ledger, strikes, chance = Ledger(), Strikes(), random.Random(trial.seed)
-    async with staged_with_sglang(trial, {"gateway": {"engine_retry_s": _RETRY_S}}) as stage:
+    async with staged_with_sglang(trial, {"gateway": {"engine_retry_s": _RETRY_S}, "gate": {"enabled": True}}) as stage:
         engine, kafka = stage.stack.settings.engine, stage.stack.kafka
         deadlines = Deadlines(retry_s=_RETRY_S, token_s=engine.token_timeout_s)
         talk = people(

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.engine, pytest.mark.timeout(900)]
 
 VICTIMS = ("processors", "trainer", "reloader", "gateway")
 BACK_WITHIN_S = 60.0  # 30 is promised to a machine with two free cores; tests may share theirs
-LIFE_S = 5.0
+LIFE_S = 2.0
 SETTLED_WITHIN_S = 300.0  # the gate looks at the newest version, too
 
 
@@ -32,7 +32,7 @@ def settings(engine: Any, home: Home, folder: Path) -> Settings:
         "runtime_home": home.root,
         "engine": {"url": engine.url, "model_path": str(engine.model_path)},
         "gateway": {"port": choose_port(None, "")},
-        "processors": {"batch_size": 8, "next_state_timeout_s": 10.0, "seal_after_s": 10.0},
+        "processors": {"batch_size": 8, "next_state_timeout_s": 5.0, "seal_after_s": 5.0},
         "trainer": {"max_staleness": 1000},
     }
     return Settings.model_validate(table)

@@ -31,6 +31,13 @@ def test_a_spool_that_is_slow_is_too_much() -> None:
     assert wrong(ledger(noticing_s=2.0, spooling_s=0.5)) == ["With the spool, p99 was 0.40 s longer."]
 
 
+def test_a_machine_that_was_busy_before_is_no_excuse_for_the_spool() -> None:
+    told = ledger(noticing_s=2.0, spooling_s=0.5)
+    told.requests += [Asked(at_s=50.0 + place / 10, first_s=0.0, whole_s=1.4, error=None) for place in range(20)]
+    told.requests += [Asked(at_s=220.0, first_s=0.0, whole_s=0.1, error=None)] * 40
+    assert wrong(told) == ["With the spool, p99 was 0.40 s longer."]
+
+
 def test_what_was_under_way_when_kafka_went_is_no_usual_delay() -> None:
     told = ledger(noticing_s=0.1, spooling_s=0.1)
     told.requests.append(Asked(at_s=99.5, first_s=0.0, whole_s=4.0, error=None))

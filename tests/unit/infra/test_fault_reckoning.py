@@ -71,6 +71,23 @@ def test_a_skip_of_a_next_state_is_none_of_its_turn() -> None:
     assert due(log.records, TOLD) == {"sample or skip of b"}
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("no_next_state", {"the sample of a, which has a reaction"}),
+        ("base_missing", {"the sample of a, which has a reaction"}),
+        ("zero_without_hint", set()),
+        ("abstained_without_hint", set()),
+    ],
+)
+def test_a_turn_that_somebody_reacted_to_is_skipped_for_what_the_reaction_says_alone(
+    reason: e.SkipReason, told: set[str]
+) -> None:
+    log = without(whole(), "samples", "batches", "trained", "checkpoints", "reloads")
+    log.skip("a", reason)
+    assert due(log.records, TOLD) == told
+
+
 def test_a_trainer_that_skips_what_it_should_train_has_not_trained_it() -> None:
     log = without(whole(), "trained")
     log.skip("a", "too_stale", stage="trainer")
