@@ -5,7 +5,7 @@ keeps an attack from leaving its place, but what a model makes of a text that st
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -127,7 +127,7 @@ async def _flips(judge: Judge, bases: Sequence[Base]) -> dict[Place, Tally]:
 async def _rates(judge: Judge, bases: Sequence[Base]) -> tuple[Rates, Rates]:
     repeated = [base for base in bases for _ in range(_MODEL_REPEATS)]
     plain = await _scores(judge, ((base, "", base.place) for base in repeated))
-    cases = list(_cases(bases))
+    cases = list(_one_each(bases))
     scores = await _scores(judge, ((base, attack.said(_OLD_FENCE), place) for base, attack, place in cases))
     wanted = [-base.score for base in repeated]
     return (
@@ -143,6 +143,15 @@ def _cases(bases: Iterable[Base]) -> Iterable[tuple[Base, Attack, Place]]:
             if attack.aim == -base.score:
                 for place in targets(base):
                     yield base, attack, place
+
+
+def _one_each(bases: Sequence[Base]) -> Iterator[tuple[Base, Attack, Place]]:
+    """Each attack once, in changing conversations and places: a model takes seconds for each."""
+    for number, attack in enumerate(read_attacks()):
+        fitting = [base for base in bases if base.score == -attack.aim]
+        turn, choice = divmod(number, len(fitting))
+        places = list(targets(fitting[choice]))
+        yield fitting[choice], attack, places[turn % len(places)]
 
 
 async def _scores(judge: Judge, cases: Iterable[tuple[Base, str, Place]]) -> list[Score | None]:
