@@ -200,6 +200,7 @@ def users(
 @nextstate.command()
 @click.argument("parts", nargs=-1, metavar="[PART]...")
 @click.option("--list", "lists", is_flag=True, help="Say which parts there are.")
+@click.option("--only", metavar="TEXT", default="", help="Only rows with this in their name, in any case.")
 @click.option("--short", "is_short", is_flag=True, help="The size that `make test` runs: minutes, not hours.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn at random.")
 @click.option(
@@ -207,19 +208,27 @@ def users(
     default="faults",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Where results go, and what a fault leaves that did not hold.",
+    help="Where results go, and what a fault leaves that did not hold, until it is tried again.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured
 def faults(
-    settings: Settings, *, parts: tuple[str, ...], lists: bool, is_short: bool, seed: int, out: Path, as_json: bool
+    settings: Settings,
+    *,
+    parts: tuple[str, ...],
+    lists: bool,
+    only: str,
+    is_short: bool,
+    seed: int,
+    out: Path,
+    as_json: bool,
 ) -> int:
     """Kill, freeze, fill up, poison: prove that nothing is lost or done twice. Resumes; needs no running stack."""
     from infra.commands.faults import list_parts, show_faults
 
     if lists:
         return list_parts()
-    return show_faults(settings, parts, report, seed=seed, is_short=is_short, out=out, as_json=as_json)
+    return show_faults(settings, parts, report, only=only, seed=seed, is_short=is_short, out=out, as_json=as_json)
 
 
 @nextstate.command()

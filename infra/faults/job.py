@@ -1,7 +1,7 @@
 """`run_faults`: tries the faults of some parts, one after the other, and keeps what came of each.
 
     parts.py ──► Fault.run(Trial) ──► Outcome ──► results.jsonl ──► table.py
-                                                       └──► a fault that is in it already is not tried again
+                                                       └──► a fault that held is not tried again
 
 Nothing here judges: a fault's own module counts what was lost, against a ledger that is kept outside the system.
 """
@@ -18,30 +18,42 @@ from infra.faults.outcome import Fault, Outcome, Report, Trial
 from infra.faults.parts import faults_of
 from infra.faults.results import Result, Results, code_digest
 from infra.settings import Settings, private
+from schemas.errors import SettingsError
 
 
 def run_faults(
-    settings: Settings, parts: Sequence[str], *, seed: int, is_short: bool, out: Path, report: Report
+    settings: Settings, parts: Sequence[str], *, only: str = "", seed: int, is_short: bool, out: Path, report: Report
 ) -> Sequence[Result]:
-    """All of some parts.
+    """All of some parts, or the rows of them whose name has a text in it.
 
-    Args:    out: folder of the results; what lies there of the same seed, size and code is not tried again.
-    Returns: the results of these parts, tried now or earlier.
-    Raises:  SettingsError: there is no such part; FatalError: what the faults need cannot be started.
+    Args:    only: that text, in any case; empty: every row.
+             out: folder of the results; what held there with the same seed, size and code is not tried again.
+    Returns: the results of these rows, tried now or earlier.
+    Raises:  SettingsError: no such part, or no such row; FatalError: what the faults need cannot be started.
     """
-    every = ((part, fault) for part in parts for fault in faults_of(part))
-    wanted = [(part, fault) for part, fault in every if fault.has_short or not is_short]
+    wanted = _wanted(parts, only, is_short=is_short)
     results = Results(out)
-    done = {_key(one) for one in results.read() if one.code == code_digest()}
+    # What did not hold is not done: the cause may lie outside the code, where the digest sees no mending.
+    done = {_key(one) for one in results.read() if one.outcome.holds and one.code == code_digest()}
     for part, fault in wanted:
         if (part, fault.name, seed, is_short) in done:
-            report(f"{fault.name}: tried already")
+            report(f"{fault.name}: held already")
             continue
         folder = out / "work" / part / re.sub(r"[^A-Za-z0-9]+", "-", fault.name)
         trial = Trial(settings=private(settings), seed=seed, is_short=is_short, folder=folder, report=report)
         results.add(_tried(part, fault, trial))
     asked = {(part, fault.name, seed, is_short) for part, fault in wanted}
     return [one for one in results.read() if _key(one) in asked]
+
+
+def _wanted(parts: Sequence[str], only: str, *, is_short: bool) -> Sequence[tuple[str, Fault]]:
+    every = [(part, fault) for part in parts for fault in faults_of(part) if fault.has_short or not is_short]
+    wanted = [(part, fault) for part, fault in every if only.casefold() in fault.name.casefold()]
+    if only and not wanted:  # an empty table would pass
+        rows = f"row of {', '.join(parts)}{' with a short size' if is_short else ''}"
+        message = f"No {rows} has {only!r} in its name; `nextstate faults --list` shows the parts."
+        raise SettingsError(message)
+    return wanted
 
 
 def _tried(part: str, fault: Fault, trial: Trial) -> Result:

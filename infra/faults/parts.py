@@ -1,4 +1,8 @@
-"""`PARTS`: the suite's parts by name. Each is a module with `FAULTS`, its rows, loaded when it is asked for."""
+"""`PARTS`: the suite's parts by name. Each is a module with `FAULTS`, its rows, loaded when it is asked for.
+
+What resumes is the row, not the part: a part has one row or several, each made to take at most 45 minutes. A suite that
+was ended goes on with the row that was under way, from its start.
+"""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
