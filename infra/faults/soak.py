@@ -2,7 +2,7 @@
 
     start ──► warm-up: what is bounded reaches its bounds ──► measured: a look every 10 s ──► settled, reckoned, judged
 
-An hour and its warm-up are longer than the 45 minutes that a part may take, so it is two rows, each on a stack of its
+An hour and its warm-up are longer than the 45 minutes that a row may take, so it is two rows, each on a stack of its
 own. What grows up to a bound by design, open actions and turns, has bounds here that the warm-up reaches. The samples
 stay behind as CSV, beside the trial's folder. Judged are the stack's processes; its supervisor is this process, which
 holds the clients and their ledger, too, and the engine is the suite's own.
