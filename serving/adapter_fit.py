@@ -80,6 +80,9 @@ def check_fit(folder: Path, base: Mapping[str, Shape], max_rank: int) -> None:
 
 
 def _check_half(folder: Path, name: str, found: Shape | None, expected: Shape) -> None:
+    if found is None:
+        message = f"Adapter {folder} lacks {name}; the base model needs one of shape {expected}."
+        raise CheckpointInvalidError(message)
     if found != expected:
         message = f"Adapter {folder} has shape {found} for {name}; the base model needs {expected}."
         raise CheckpointInvalidError(message)

@@ -139,13 +139,14 @@ def verify(folder: Path, expected_digest: str, *, base_model: str | None = None)
 def local_folder(url: str) -> Path:
     """The folder that a checkpoint's url names on this machine.
 
-    Raises:  CheckpointInvalidError: the url is not a file's.
+    Raises:  CheckpointInvalidError: the url is not a file's, or begins nowhere: this process's own folder is none.
     """
     parts = urlsplit(url)
-    if parts.scheme != "file":
-        message = f"Checkpoint {url} is not on this machine's disk; only file:// urls can be loaded."
+    folder = Path(unquote(parts.path))
+    if parts.scheme != "file" or not folder.is_absolute():
+        message = f"Checkpoint url {url!r} names no folder on this machine's disk; only file:// urls can be loaded."
         raise CheckpointInvalidError(message)
-    return Path(unquote(parts.path))
+    return folder
 
 
 def identify_base(folder: Path) -> str:

@@ -2,7 +2,8 @@
 
 A stand-in engine records what reaches it. For each case a good version serves first, then a bad one is published, as
 real bytes in a real folder, with a real manifest. It may not reach the engine, nor end the reloader; an event must say
-why; and the good version serves on. Then a good one follows, which must be taken: what was bad may not be in its way.
+why, in the words of the check that is meant for it: who is turned away for another reason has shown nothing of that
+check. And the good version serves on. Then a good one follows, which must be taken: what was bad may not be in its way.
 A case in which any of this does not hold counts as lost.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-from infra.faults.broken_checkpoints import KINDS, POLICY, Forge
+from infra.faults.broken_checkpoints import KINDS, POLICY, Forge, Kind
 from infra.faults.outcome import Fault, Outcome, Trial
 from schemas.events import Event, EventRejected, Message, PolicyLoaded, PolicyRefused
 from serving.checkpoint_check import Served
@@ -95,7 +96,7 @@ class _Case:
     """One bad checkpoint, with a reloader of its own, so that a failure has one cause."""
 
     name: str
-    kind: str
+    kind: Kind
     forge: Forge
     served: Served
     engine: RecordingEngine = field(default_factory=RecordingEngine)
@@ -105,7 +106,7 @@ class _Case:
         """A good version, a bad one, a good one; the first thing that did not hold, as a sentence."""
         gate = Gate(config=GateConfig(), engine=self.engine, renderer=_Plain(), questions=OURS)
         reloader = Reloader(ReloadConfig(), POLICY, self.served, self.engine, self.log, gate=gate)
-        good, bad = self.forge.good(3), KINDS[self.kind](self.forge, 4)
+        good, bad = self.forge.good(3), self.kind.spoil(self.forge, 4)
         await _hear(reloader, good)
         num_reached, num_said = len(self.engine.reached), len(self.log.events)
         try:
@@ -114,9 +115,12 @@ class _Case:
             return f"{self.name} ended the reloader with {type(error).__name__}."
         if len(self.engine.reached) > num_reached:
             return f"{self.name} reached the engine."
-        said = [event for event in self.log.events[num_said:] if isinstance(event, EventRejected | PolicyRefused)]
-        if not any(event.reason for event in said):
+        said = [one.reason for one in self.log.events[num_said:] if isinstance(one, EventRejected | PolicyRefused)]
+        if not any(said):
             return f"{self.name} was turned away without a word."
+        for reason in said:
+            if not self.kind.explains(reason):
+                return f"{self.name} was refused for another reason: {reason}"
         if _routed(self.log) != 3 or f"{POLICY}@3" not in self.engine.loaded:
             return f"After {self.name} the last good version served no longer."
         await _hear(reloader, self.forge.good(5, parent=3))
@@ -136,10 +140,10 @@ def _run(trial: Trial) -> Outcome:
     served = Served.of(forge.base, EngineConfig(max_lora_rank=forge.rank), ReloadConfig())
     tried: Counter[str] = Counter()
     wrong: list[str] = []
-    for number, kind in zip(range(num_cases), cycle(KINDS), strict=False):
-        found = asyncio.run(_Case(f"A {kind} (case {number})", kind, forge, served).wrong())
+    for number, (name, kind) in zip(range(num_cases), cycle(KINDS.items()), strict=False):
+        found = asyncio.run(_Case(f"A {name} (case {number})", kind, forge, served).wrong())
         wrong += [found] if found else []
-        tried[kind] += 1
+        tried[name] += 1
         forge.clean()
     by_kind = ", ".join(f"{count} {kind}" for kind, count in tried.items())
     return Outcome(
@@ -147,7 +151,7 @@ def _run(trial: Trial) -> Outcome:
         lost=len(wrong),
         twice=0,
         wrong=tuple(wrong),
-        note=f"None reached an engine, each is an event with its reason: {by_kind}." if not wrong else by_kind,
+        note=f"None reached an engine, each is refused for what is wrong with it: {by_kind}." if not wrong else by_kind,
     )
 
 

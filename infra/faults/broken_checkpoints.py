@@ -2,13 +2,13 @@
 
 Two families. In the one the folder is not what was published: bytes changed after the manifest was written. In the
 other folder and manifest agree, and digests prove nothing: what is wrong was wrong when it was written. `Forge` makes a
-small base model and good versions; a kind spoils one.
+small base model and good versions; a kind spoils one, and says how the check that is meant for it puts it.
 """
 
 import random
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -233,17 +233,32 @@ def _stale_replayed(forge: Forge, version: int) -> Recorded:
 
 Spoil = Callable[[Forge, int], Recorded]  # (forge, the version to publish) -> its record
 
-KINDS: Mapping[str, Spoil] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of damage."""
+
+    spoil: Spoil
+    reasons: tuple[str, ...]  # a refusal holds one of these: several, where what is hit decides which check is first
+
+    def explains(self, reason: str) -> bool:
+        """Whether a refusal speaks of this damage."""
+        return any(words in reason for words in self.reasons)
+
+
+_CHANGED_FILE, _UNREADABLE = "is not what its manifest lists", "does not decode"
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "bit flip": _bit_flip,
-        "truncation": _truncation,
-        "missing tensor": _missing_tensor,
-        "extra tensor": _extra_tensor,
-        "wrong shape": _wrong_shape,
-        "NaN": _not_a_number,
-        "huge norm": _huge_norm,
-        "wrong base": _wrong_base,
-        "path gone": _path_gone,
-        "stale version": _stale_replayed,
+        "bit flip": Kind(_bit_flip, (_CHANGED_FILE, _UNREADABLE, "was published.")),
+        "truncation": Kind(_truncation, (_CHANGED_FILE, _UNREADABLE)),
+        "missing tensor": Kind(_missing_tensor, ("needs one of shape",)),
+        "extra tensor": Kind(_extra_tensor, ("engines load LoRA matrices only", "which the base model or the adapter")),
+        "wrong shape": Kind(_wrong_shape, ("has shape (",)),
+        "NaN": Kind(_not_a_number, ("holds inf or NaN",)),
+        "huge norm": Kind(_huge_norm, ("reload.max_weight_change",)),
+        "wrong base": Kind(_wrong_base, ("but the engine serves",)),
+        "path gone": Kind(_path_gone, ("does not exist", "names no folder on this machine's disk")),
+        "stale version": Kind(_stale_replayed, ("versions only grow", "but was published as another")),
     }
 )

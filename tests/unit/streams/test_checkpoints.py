@@ -196,9 +196,10 @@ def test_a_url_names_its_folder_whatever_characters_are_in_it(tmp_path: Path) ->
     assert local_folder(folder.as_uri()) == folder
 
 
-def test_a_url_of_another_kind_is_refused() -> None:
+@pytest.mark.parametrize("url", ["s3://bucket/checkpoint", "", "file:", "file:checkpoint", "file://"])
+def test_a_url_that_names_no_folder_of_this_machine_is_refused(url: str) -> None:
     with pytest.raises(CheckpointInvalidError, match="only file:// urls"):
-        local_folder("s3://bucket/checkpoint")
+        local_folder(url)
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}", "[]"])
