@@ -1,25 +1,27 @@
 """`try_keys_and_logins`: right and wrong keys at a real gateway, on a real Kafka that demands TLS and a login.
 
 The gateway is started as `nextstate up` starts it, and only ever given digests of its keys; it logs in to Kafka. Then
-everybody else is refused: at the gateway by key, at Kafka by password, certificate and protocol. At the end no key and
-no password may be in any file of the home, in any log, or in any record.
+everybody else is refused: at the gateway by key, at Kafka by password, certificate and protocol. No supervisor runs, so
+what it leaves of a start is made here, of settings in which every secret is set: the file for the components, and the
+event in `runs`. At the end no key and no password may be in any file of the home, in any log, or in any record.
 """
 
+import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import httpx
 
 from infra.bench.gateway import engine
 from infra.bench.live import served
 from infra.components import ENVIRONMENT, worker
+from infra.faults.access.leaks import in_files, in_records, in_start
 from infra.faults.outcome import Outcome, Trial
-from infra.handover import hand_over
+from infra.handover import hand_over, take_over
 from infra.home import Home
 from infra.kafka.broker import Broker
 from infra.kafka.jars import fetch_jars
@@ -27,48 +29,65 @@ from infra.kafka.security import MECHANISMS, Security
 from infra.ports import HOST, choose_port
 from infra.prepare import model_folder, runtime_home
 from infra.process import Process
-from infra.settings import Settings
+from infra.secrets import ADMIN_KEY, API_KEYS, SECRETS
+from infra.settings import Settings, run_configured
 from schemas.errors import FatalError, NextstateError
-from serving.config import EngineConfig, GatewayConfig
+from serving.config import EngineConfig, GatewayConfig, JudgeConfig
 from serving.keys import key_digest, new_key
 from streams.admin import create_topics, wait_for_broker
 from streams.config import KafkaConfig
 from streams.consumer import read_all
-from streams.topics import ACTIONS, TOPICS
+from streams.producer import EventProducer
+from streams.recorded import Recorded
+from streams.topics import ACTIONS, RUNS, TOPICS
 
 START_S = 300.0
 REFUSAL_S = 60.0  # a refusal that takes longer is none: it waits for something
 NUM_ROUNDS, NUM_ROUNDS_SHORT = 25, 2
-KEPT = {".jar", ".gguf", ".safetensors"}  # files that nobody writes a key to; large
+PASSWORD_VARIABLE = "NEXTSTATE_KAFKA_SASL_PASSWORD"
+_OWN = {API_KEYS.variable, ADMIN_KEY.variable, PASSWORD_VARIABLE}
+UNUSED = [secret.variable for secret in SECRETS if secret.variable not in _OWN]  # a start has them, and nobody here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """All that must never be seen again."""
+    """All that must never be seen again; and a word that must be."""
 
-    acme: str
-    bolt: str
-    admin: str
-    wrong: str
+    acme: str = field(default_factory=new_key)
+    bolt: str = field(default_factory=new_key)
+    admin: str = field(default_factory=new_key)
+    wrong: str = field(default_factory=new_key)
+    in_url: str = field(default_factory=new_key)  # of a judge
     password: str
+    word: str = field(default_factory=lambda: f"harmless-{secrets.token_hex()}")
+    unused: Mapping[str, str] = field(default_factory=lambda: {name: new_key() for name in UNUSED})
 
     @property
-    def all(self) -> Mapping[str, str]:
-        """By name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    def environment(self) -> Mapping[str, str]:
+        """Every secret that a stack can have."""
+        own = {API_KEYS.variable: f"acme:{self.acme},bolt:{self.bolt}", ADMIN_KEY.variable: self.admin}
+        return {**self.unused, **own, PASSWORD_VARIABLE: self.password}
+
+    @property
+    def hidden(self) -> Mapping[str, str]:
+        """What must never be seen again, by name."""
+        own = {name: getattr(self, name) for name in ("acme", "bolt", "admin", "wrong", "in_url", "password")}
+        return {**self.unused, **own}
 
 
 def try_keys_and_logins(trial: Trial) -> Outcome:
     """One stack of a guarded Kafka and a gateway."""
     security = Security(folder=trial.folder / "security")
-    keys = Keys(acme=new_key(), bolt=new_key(), admin=new_key(), wrong=new_key(), password=security.password)
+    keys = Keys(password=security.password)
     with ExitStack() as stack:
         kafka = stack.enter_context(_guarded_kafka(trial, security))
         url = stack.enter_context(_gateway(trial, kafka, keys))
         wrong = list(_at_the_gateway(url, keys, rounds := NUM_ROUNDS_SHORT if trial.is_short else NUM_ROUNDS))
         refused = list(_at_kafka(kafka, security))
-        answered = _count_answers(kafka)
-        seen = [*_in_records(kafka, keys), *_in_files(trial.folder, keys)]
+        _start(kafka, Home(trial.folder / "home"), keys)
+        records = list(read_all(kafka, TOPICS))
+        seen = list(_seen(trial, records, keys))
+    answered = sum(record.topic == ACTIONS.name and record.event is not None for record in records)
     requests = rounds * len(_expected(keys))
     expected = rounds * sum(status == 200 and body is not None for _, body, _, status in _expected(keys))
     return Outcome(
@@ -77,7 +96,8 @@ def try_keys_and_logins(trial: Trial) -> Outcome:
         twice=max(answered - expected, 0),
         failed_requests=sum("was answered" in sentence for sentence in wrong),
         wrong=tuple([*wrong, *refused, *seen][:20]),
-        note=f"{requests} requests, {len(_CLIENTS)} clients that Kafka refuses, by {' and '.join(MECHANISMS)}",
+        note=f"{requests} requests, {len(_CLIENTS)} clients that Kafka refuses, by {' and '.join(MECHANISMS)}, "
+        f"one recorded start with {len(keys.environment)} secrets",
     )
 
 
@@ -117,6 +137,7 @@ def _gateway(trial: Trial, kafka: KafkaConfig, keys: Keys) -> Iterator[str]:
             api_keys={key_digest(keys.acme): "acme", key_digest(keys.bolt): "bolt"},
             admin_key=key_digest(keys.admin),
         ),
+        judge=JudgeConfig(model=keys.word),
     )
     home.root.mkdir(parents=True)
     hand_over(settings, home.settings_file)
@@ -129,15 +150,15 @@ def _gateway(trial: Trial, kafka: KafkaConfig, keys: Keys) -> Iterator[str]:
         yield f"http://{HOST}:{port}"
 
 
-_SAY: dict[str, object] = {"model": "assistant", "messages": [{"role": "user", "content": "Hello."}]}
 _Expected = tuple[str, dict[str, object] | None, str, int]  # path, body (None: GET), key, status
 
 
 def _expected(keys: Keys) -> list[_Expected]:
     chat, metrics, models = "/v1/chat/completions", "/metrics", "/v1/models"
+    said: dict[str, object] = {"model": "assistant", "messages": [{"role": "user", "content": keys.word}]}
     return [
-        *((chat, _SAY, key, 200) for key in (keys.acme, keys.bolt)),
-        *((chat, _SAY, key, 401) for key in (keys.wrong, keys.admin, key_digest(keys.acme), keys.acme[:-1], "")),
+        *((chat, said, key, 200) for key in (keys.acme, keys.bolt)),
+        *((chat, said, key, 401) for key in (keys.wrong, keys.admin, key_digest(keys.acme), keys.acme[:-1], "")),
         *((models, None, key, status) for key, status in ((keys.acme, 200), (keys.admin, 401), (keys.wrong, 401))),
         *((metrics, None, key, status) for key, status in ((keys.admin, 200), (keys.acme, 401), (keys.wrong, 401))),
         *((path, {}, keys.wrong, 401) for path in ("/v1/feedback", "/v1/events", "/v1/messages", "/v1/responses")),
@@ -153,7 +174,7 @@ def _at_the_gateway(url: str, keys: Keys, rounds: int) -> Iterator[str]:
                 response = client.request("GET" if body is None else "POST", path, json=body, headers=headers)
                 if response.status_code != status:
                     yield f"{path} was answered with {response.status_code}, not {status}."
-                if any(hidden in response.text for hidden in keys.all.values()):
+                if any(hidden in response.text for hidden in keys.hidden.values()):
                     yield f"{path} told a key."
 
 
@@ -180,21 +201,36 @@ def _at_kafka(kafka: KafkaConfig, security: Security) -> Iterator[str]:
             yield f"A client with {name} was let in."
 
 
-def _count_answers(kafka: KafkaConfig) -> int:
-    return sum(1 for record in read_all(kafka, [ACTIONS]) if record.event is not None)
+def _start(kafka: KafkaConfig, home: Home, keys: Keys) -> None:
+    """What `nextstate up` leaves of its settings: the file, and the event.
+
+    A judge's url with a password in it goes to the event only: the file is its owner's, and may hold one.
+    """
+    settings = take_over(home.settings_file, keys.environment)
+    hand_over(settings, home.settings_file)
+    url = f"http://judge:{keys.in_url}@{HOST}/v1?api_key={keys.in_url}"
+    recorded = settings.model_copy(update={"judge": settings.judge.model_copy(update={"url": url})})
+    asyncio.run(_record(kafka, recorded))
 
 
-def _in_records(kafka: KafkaConfig, keys: Keys) -> Iterator[str]:
-    for record in read_all(kafka, TOPICS):
-        raw = repr((record.key, record.value, record.headers))
-        yield from (f"{name} is in {record.topic}." for name, hidden in keys.all.items() if hidden in raw)
+async def _record(kafka: KafkaConfig, settings: Settings) -> None:
+    producer = EventProducer(kafka, instance="supervisor")
+    try:
+        await producer.send(RUNS, run_configured(settings))
+    finally:
+        await producer.close()
 
 
-def _in_files(folder: Path, keys: Keys) -> Iterator[str]:
-    """Kafka's own configuration has to hold its users; its log and its records have not."""
-    own = {folder / "broker" / "server.properties"}
-    for file in folder.rglob("*"):
-        if not file.is_file() or file in own or file.suffix in KEPT:
-            continue
-        raw = file.read_bytes()
-        yield from (f"{name} is in {file}." for name, hidden in keys.all.items() if hidden.encode() in raw)
+def _seen(trial: Trial, records: Sequence[Recorded], keys: Keys) -> Iterator[str]:
+    """Kafka's own configuration has to hold its users; its log and its records have not.
+
+    Its segments are compressed, so of records only their own search can speak. Logs that are read have a line more.
+    """
+    home, own = Home(trial.folder / "home"), {trial.folder / "broker" / "server.properties"}
+    logs = [home.logs / "gateway.log", trial.folder / "logs" / "kafka.log"]
+    for log in logs:
+        with log.open("a") as file:
+            file.write(f"{keys.word}\n")
+    yield from in_records(records, keys.hidden, word=keys.word, holders=[ACTIONS.name, RUNS.name])
+    yield from in_files(trial.folder, keys.hidden, own=own, word=keys.word, holders=[home.settings_file, *logs])
+    yield from in_start(records)
