@@ -79,7 +79,7 @@ class _Worker:
         emitter = Emitter(self._producer, INSTANCE)
         open_turns = OpenTurns(Table(app, kafka, "open-actions"), Table(app, kafka, "open-turns"))
         self._turns = TurnStage(config, models.renderer, open_turns, emitter)
-        assess = AssessStage(config, models.judge, models.extractor, emitter, log_of(kafka))
+        assess = AssessStage(models.judge, models.extractor, emitter, log_of(kafka))
         pack = PackStage(config, emitter, log_of(kafka))
         self._pumps = [
             self._pump(Pump(self._turns, TURN_RECORDS), *READS),

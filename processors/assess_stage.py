@@ -1,8 +1,9 @@
 """`AssessStage`: asks judge and hint extractor about each transition, once.
 
 A model may answer differently when it is asked again, but a verdict's id is a digest of its inputs: two answers under
-one id would be an audit failure. So before its first transition the stage reads which answers the log already holds,
-and what is recorded is used, not asked for again. The verdict is recorded before the extractor is asked.
+one id would be an audit failure. So before its first transition the stage reads which answers the log already holds
+(all that it keeps: a start that asked for the newest days only would find none while the clock is ahead), and what is
+recorded is used, not asked for again. The verdict is recorded before the extractor is asked.
 
 Consumes `transitions`, produces `verdicts`, `hints`, and `skips` for what ended.
 """
@@ -13,12 +14,10 @@ from collections.abc import MutableMapping, Sequence
 from cachetools import FIFOCache
 
 from processors.assess import STAGE, extract_all, judge_all, skip_ended
-from processors.config import ProcessorsConfig
 from processors.emit import Emission
 from processors.ports import HintExtractor, Judge
 from processors.recall import MAX_REMEMBERED, ReadLog
 from processors.stage import Emits, rejections
-from schemas.clock import Clock, now_ms
 from schemas.events import HintExtracted, TransitionJoined, VerdictReached
 from streams.recorded import Recorded
 from streams.topics import HINTS, VERDICTS
@@ -29,20 +28,15 @@ class AssessStage:
 
     def __init__(
         self,
-        config: ProcessorsConfig,
         judge: Judge,
         extractor: HintExtractor,
         emitter: Emits,
         read_log: ReadLog,
-        *,
-        clock: Clock = now_ms,
     ) -> None:
-        self._config = config
         self._judge = judge
         self._extractor = extractor
         self._emitter = emitter
         self._read_log = read_log
-        self._clock = clock
         self._verdicts: dict[str, VerdictReached] | None = None  # by transition, until it has its hint; None: not read
         self._done: MutableMapping[str, None] = FIFOCache(MAX_REMEMBERED)  # transitions with verdict and hint
 
@@ -95,11 +89,10 @@ class AssessStage:
         return self._verdicts
 
     def _read(self) -> dict[str, VerdictReached]:
-        """Note which transitions have both, as far back as turns are open; returns verdicts that lack their hint."""
-        since_ms = self._clock() - int(self._config.max_open_age_s * 1000)
+        """Note which transitions have both; returns verdicts that lack their hint."""
         verdicts: dict[str, VerdictReached] = {}
         hinted: set[str] = set()
-        for event in self._read_log((VERDICTS, HINTS), since_ms):
+        for event in self._read_log((VERDICTS, HINTS), None):
             if isinstance(event, VerdictReached):
                 verdicts.setdefault(event.transition_id, event)  # the first record wins
             elif isinstance(event, HintExtracted):

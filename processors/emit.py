@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schemas.clock import writable_ms
 from schemas.errors import BrokerUnavailableError, RejectedError
 from schemas.events import (
     BatchSealed,
@@ -74,7 +75,7 @@ def reject(cause: Recorded, stage: str, error: Exception) -> EventRejected:
     about = cause.event
     return EventRejected(
         id=derived_id("reject", VERSION, (stage, cause.topic, str(cause.partition), str(cause.offset))),
-        time_ms=cause.timestamp_ms,
+        time_ms=writable_ms(cause.timestamp_ms),  # its producer's clock may say anything
         policy=about.policy if about else "",
         conversation_id=about.conversation_id if about else "",
         tenant=about.tenant if about else DEFAULT_TENANT,

@@ -2,6 +2,11 @@
 
 Owns the tables' form and how much they may hold. Two, because an action is large and never changes, while what is known
 of it is small and changes often: `actions` (action id -> ActionTaken) and `turns` (action id -> Turn).
+
+Ages count by a clock that does not jump, from when this process first heard of a turn: neither a producer's clock nor
+ours, set wrong or set right, makes turns old at once or keeps them young. Only a start has to ask the wall clock how
+old they are that the tables hold.
+
 Consumes drafts, produces durable rows; unblocks the stage when a draft's last row is acknowledged.
 """
 
@@ -13,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from processors.turns import Draft, Turn
-from schemas.clock import Clock, now_ms
+from schemas.clock import Clock, now_ms, steady_ms
 from schemas.events import ActionTaken
 
 _TURN = msgspec.json.Decoder(Turn)
@@ -35,7 +40,7 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    since_ms: int
+    since_ms: int  # by the steady clock
     partition: int
     num_bytes: int  # of the turn and its action
     awaits_next_state: bool
@@ -44,19 +49,25 @@ class _Entry:
 class OpenTurns:
     """What is known of open turns (`turns.Known`). `load` before the first use, and again when partitions move."""
 
-    def __init__(self, actions: Table, turns: Table, *, clock: Clock = now_ms) -> None:
+    def __init__(self, actions: Table, turns: Table, *, clock: Clock = now_ms, steady: Clock = steady_ms) -> None:
         self._actions = actions
         self._turns = turns
         self._clock = clock
-        self._index: dict[str, _Entry] = {}  # in order of arrival
+        self._steady = steady
+        self._index: dict[str, _Entry] = {}  # oldest first
         self.num_bytes = 0
 
     def load(self) -> None:
         """Index what the tables hold."""
-        turns = sorted(((_TURN.decode(value), key) for key, value in self._turns.items()), key=_since_ms)
+        known, steady_now, wall_now = self._index, self._steady(), self._clock()
         self._index, self.num_bytes = {}, 0
-        for turn, action_id in turns:
-            self._note(action_id, turn)
+        turns = {key: _TURN.decode(value) for key, value in self._turns.items()}
+        since_ms = {
+            key: known[key].since_ms if key in known else steady_now - max(0, wall_now - turn.since_ms)
+            for key, turn in turns.items()
+        }
+        for action_id, turn in sorted(turns.items(), key=lambda row: (since_ms[row[0]], row[1].since_ms)):
+            self._note(action_id, turn, since_ms[action_id])
 
     def turn(self, action_id: str) -> Turn | None:
         """A turn by the id of its action."""
@@ -72,29 +83,34 @@ class OpenTurns:
         """Make a draft durable: actions first, so that a turn never says that an action is there which is not."""
         await asyncio.gather(*(self._put(self._actions, key, row, draft) for key, row in draft.actions.items()))
         await asyncio.gather(*(self._put(self._turns, key, row, draft) for key, row in draft.turns.items()))
+        steady_now = self._steady()
         for action_id, turn in draft.turns.items():
-            self._note(action_id, turn)
+            self._note(action_id, turn, self._index[action_id].since_ms if action_id in self._index else steady_now)
 
-    def excess(self, *, max_bytes: int, before_ms: int) -> Iterator[str]:
-        """Turns to forget, oldest first: those from before a time, and as many as take too many bytes."""
-        left_bytes = self.num_bytes
+    def excess(self, *, max_bytes: int, max_age_s: float) -> Iterator[str]:
+        """Turns to forget, oldest first: those that are too old, and as many as take too many bytes."""
+        left_bytes, before_ms = self.num_bytes, self._before_ms(max_age_s)
         for action_id, entry in self._index.items():
             if entry.since_ms >= before_ms and left_bytes <= max_bytes:
                 return
             left_bytes -= entry.num_bytes
             yield action_id
 
-    def unanswered(self, before_ms: int) -> list[ActionTaken]:
-        """Actions from before a time that nothing has followed."""
+    def unanswered(self, max_age_s: float) -> list[ActionTaken]:
+        """Actions that nothing has followed for longer."""
+        before_ms = self._before_ms(max_age_s)
         waiting = [key for key, entry in self._index.items() if entry.awaits_next_state and entry.since_ms < before_ms]
         return [action for action in map(self.action, waiting) if action is not None]
+
+    def _before_ms(self, age_s: float) -> int:
+        return self._steady() - int(age_s * 1000)
 
     async def _put(self, table: Table, action_id: str, row: Turn | ActionTaken | None, draft: Draft) -> None:
         turn = draft.turns.get(action_id)
         partition = self._index[action_id].partition if turn is None else turn.partition
         await table.put(partition, action_id, None if row is None else msgspec.json.encode(row))
 
-    def _note(self, action_id: str, turn: Turn | None) -> None:
+    def _note(self, action_id: str, turn: Turn | None, since_ms: int) -> None:
         known = self._index.get(action_id)
         self.num_bytes -= known.num_bytes if known else 0
         if turn is None:
@@ -103,12 +119,8 @@ class OpenTurns:
         num_bytes = sum(len(table.get(action_id) or b"") for table in (self._actions, self._turns))
         self.num_bytes += num_bytes
         self._index[action_id] = _Entry(
-            since_ms=min(turn.since_ms, self._clock()),  # a clock that is ahead keeps nothing longer
+            since_ms=since_ms,
             partition=turn.partition,
             num_bytes=num_bytes,
             awaits_next_state=turn.awaits_next_state,
         )
-
-
-def _since_ms(row: tuple[Turn, str]) -> int:
-    return row[0].since_ms

@@ -53,6 +53,7 @@ class OpenBatch:
 
     samples: list[OpenSample] = field(default_factory=list)
     num_bytes: int = 0
+    since_ms: int = 0  # when its oldest sample came, by the stage's steady clock
 
     def fits(self, new: OpenSample) -> bool:
         """Whether one more sample still fits into the same record."""
@@ -62,10 +63,6 @@ class OpenBatch:
         """Append a sample."""
         self.samples.append(new)
         self.num_bytes += new.num_bytes
-
-    def since_ms(self) -> int:
-        """When Kafka took its oldest sample."""
-        return self.samples[0].record.timestamp_ms
 
 
 def seal(samples: Sequence[OpenSample], sealed_by: Literal["size", "time"]) -> BatchSealed:

@@ -18,7 +18,7 @@ from processors.emit import Emission
 from processors.pack import STAGE, OpenBatch, OpenSample, refuse, seal
 from processors.recall import MAX_REMEMBERED, ReadLog
 from processors.stage import Emits, rejections
-from schemas.clock import Clock, now_ms
+from schemas.clock import Clock, now_ms, steady_ms
 from schemas.events import BatchSealed, SampleBuilt
 from streams.recorded import Recorded
 from streams.topics import BATCHES
@@ -29,11 +29,20 @@ Place = tuple[int, str]  # samples partition, policy
 class PackStage:
     """Collects samples into batches (a `Stage`)."""
 
-    def __init__(self, config: ProcessorsConfig, emitter: Emits, read_log: ReadLog, *, clock: Clock = now_ms) -> None:
+    def __init__(
+        self,
+        config: ProcessorsConfig,
+        emitter: Emits,
+        read_log: ReadLog,
+        *,
+        clock: Clock = now_ms,
+        steady: Clock = steady_ms,
+    ) -> None:
         self._config = config
         self._emitter = emitter
         self._read_log = read_log
         self._clock = clock
+        self._steady = steady
         self._open: dict[Place, OpenBatch] = {}
         # Samples in a batch: the offset of its record while the batch is open, None once it is sealed.
         self._packed: MutableMapping[str, int | None] = FIFOCache(MAX_REMEMBERED)
@@ -49,8 +58,8 @@ class PackStage:
                 done += await self._add(OpenSample(sample=record.event, record=record))
             else:
                 done.append(record)
-        overdue_ms = self._clock() - int(self._config.seal_after_s * 1000)
-        for place in [place for place, batch in self._open.items() if batch.since_ms() < overdue_ms]:
+        overdue_ms = self._steady() - int(self._config.seal_after_s * 1000)
+        for place in [place for place, batch in self._open.items() if batch.since_ms < overdue_ms]:
             done += await self._seal(place, "time")
         return done
 
@@ -71,12 +80,16 @@ class PackStage:
         place = (new.record.partition, new.sample.policy)
         if place in self._open and not self._open[place].fits(new):
             done += await self._seal(place, "size")
-        batch = self._open.setdefault(place, OpenBatch())
+        batch = self._open.setdefault(place, OpenBatch(since_ms=self._since_ms(new.record)))
         batch.add(new)
         self._packed[new.sample.id] = new.record.offset
         if len(batch.samples) >= self._config.batch_size:
             done += await self._seal(place, "size")
         return done
+
+    def _since_ms(self, record: Recorded) -> int:
+        """When a sample came, by the steady clock: one that is read again after a crash has waited before."""
+        return self._steady() - max(0, self._clock() - record.timestamp_ms)
 
     async def _seal(self, place: Place, sealed_by: Literal["size", "time"]) -> list[Recorded]:
         samples = self._open[place].samples

@@ -16,7 +16,7 @@ from processors.open_turns import OpenTurns
 from processors.ports import Renderer
 from processors.stage import Emits
 from processors.turns import Draft, forget
-from schemas.clock import Clock, now_ms
+from schemas.clock import writable_ms
 from schemas.context import context_of
 from schemas.events import ActionTaken, NextStateObserved
 from schemas.identity import derived_id
@@ -30,7 +30,7 @@ SWEEP_VERSION = "1"
 def ended(action: ActionTaken, timeout_ms: int) -> NextStateObserved:
     """The next state of an action that nothing followed in time."""
     context = context_of(action)
-    context["time_ms"] += timeout_ms
+    context["time_ms"] = writable_ms(context["time_ms"] + timeout_ms)  # its producer's clock may say anything
     return NextStateObserved(
         id=derived_id("sweep", SWEEP_VERSION, (action.id,)),
         action_id=action.id,
@@ -49,14 +49,11 @@ class TurnStage:
         renderer: Renderer,
         turns: OpenTurns,
         emitter: Emits,
-        *,
-        clock: Clock = now_ms,
     ) -> None:
         self._config = config
         self._rules = Rules(renderer=renderer, ambiguous_trains=config.ambiguous_trains)
         self._turns = turns
         self._emitter = emitter
-        self._clock = clock
         self._is_loaded = False
         self._ended: set[str] = set()  # published, not necessarily read yet
 
@@ -80,11 +77,11 @@ class TurnStage:
         """Publish `ended` for actions that have waited too long; once each."""
         if not self._is_loaded:
             return
-        timeout_ms = int(self._config.next_state_timeout_s * 1000)
-        waiting = self._turns.unanswered(self._clock() - timeout_ms)
+        timeout_s = self._config.next_state_timeout_s
+        waiting = self._turns.unanswered(timeout_s)
         self._ended &= {action.id for action in waiting}
         new = [action for action in waiting if action.id not in self._ended]
-        await self._emitter.emit([Emission(event=ended(action, timeout_ms)) for action in new])
+        await self._emitter.emit([Emission(event=ended(action, int(timeout_s * 1000))) for action in new])
         self._ended.update(action.id for action in new)
 
     async def _load(self) -> None:
@@ -99,13 +96,13 @@ class TurnStage:
         return draft
 
     async def _make_room(self, record: Recorded) -> None:
-        oldest_ms = self._clock() - int(self._config.max_open_age_s * 1000)
-        excess = list(self._turns.excess(max_bytes=self._config.max_open_bytes, before_ms=oldest_ms))
+        limits = self._config
+        excess = list(self._turns.excess(max_bytes=limits.max_open_bytes, max_age_s=limits.max_open_age_s))
         if not excess:
             return
         why = (
-            f"it was forgotten after {self._config.max_open_age_s:g} s, or because open turns took more than "
-            f"{self._config.max_open_bytes} bytes (processors.max_open_age_s, processors.max_open_bytes)"
+            f"it was forgotten after {limits.max_open_age_s:g} s, or because open turns took more than "
+            f"{limits.max_open_bytes} bytes (processors.max_open_age_s, processors.max_open_bytes)"
         )
         draft = Draft(self._turns)
         for action_id in excess:

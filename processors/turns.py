@@ -62,7 +62,7 @@ class Turn:
     topic: str  # where that record lies
     partition: int
     offset: int
-    since_ms: int  # when Kafka took it
+    since_ms: int  # when its producer handed it to Kafka, which its age counts from after a restart
     action_offset: int | None = None  # None: the action is not there yet
     action_ms: int = 0  # when Kafka took the action
     early: tuple[Early, ...] = ()  # until the action is there, all that says to follow it

@@ -87,7 +87,7 @@ class MemoryLog:
         """Events of some topics, from a time on (`processors.recall.ReadLog`)."""
         for topic in topics:
             for record in self.records[topic.name]:
-                if record.event is not None and record.timestamp_ms >= (since_ms or 0):
+                if record.event is not None and (since_ms is None or record.timestamp_ms >= since_ms):
                     yield record.event
 
     def events(self, topic: Topic) -> list[Event]:

@@ -95,7 +95,7 @@ class AuditedWorld(World):
             self.reloader.send(RELOADS, base_loaded(POLICY, self.engine))
 
     def _next_ms(self) -> int:
-        self.now_ms += STEP_MS
+        self.wait(STEP_MS / 1000)
         return self.now_ms
 
     def act(self, name: str, **changes: Any) -> e.ActionTaken:

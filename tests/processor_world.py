@@ -100,6 +100,7 @@ class World:
     def __init__(self, config: ProcessorsConfig | None = None) -> None:
         self.config = config or ProcessorsConfig(batch_size=2)
         self.now_ms = 1_800_000_000_000
+        self.steady_ms = 0
         self.log = WorldLog(self.clock)
         self.actions, self.turns = MemoryTable(), MemoryTable()
         self.judge = EchoJudge()
@@ -109,8 +110,13 @@ class World:
     def clock(self) -> int:
         return self.now_ms
 
+    def steady(self) -> int:
+        return self.steady_ms
+
     def wait(self, duration_s: float) -> None:
+        """Time goes by, for both clocks; who sets `now_ms` sets the wall clock alone."""
         self.now_ms += int(duration_s * 1000)
+        self.steady_ms += int(duration_s * 1000)
 
     def emitter(self) -> Emits:
         """What the stages write through until the next restart."""
@@ -118,12 +124,10 @@ class World:
 
     def restart(self) -> None:
         emitter = self.emitter()
-        self.open_turns = OpenTurns(self.actions, self.turns, clock=self.clock)
-        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, emitter, clock=self.clock)
-        self.assess_stage = AssessStage(
-            self.config, self.judge, EchoExtractor(), emitter, self.log.read, clock=self.clock
-        )
-        self.pack_stage = PackStage(self.config, emitter, self.log.read, clock=self.clock)
+        self.open_turns = OpenTurns(self.actions, self.turns, clock=self.clock, steady=self.steady)
+        self.turn_stage = TurnStage(self.config, LetterRenderer(), self.open_turns, emitter)
+        self.assess_stage = AssessStage(self.judge, EchoExtractor(), emitter, self.log.read)
+        self.pack_stage = PackStage(self.config, emitter, self.log.read, clock=self.clock, steady=self.steady)
 
     def stage_of(self, topic: Topic) -> Stage:
         return {TRANSITIONS: self.assess_stage, SAMPLES: self.pack_stage}.get(topic, self.turn_stage)

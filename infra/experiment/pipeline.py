@@ -164,8 +164,8 @@ class Pipeline:
 
 def _stages(method: Method, log: MemoryLog, renderer: ChatRenderer, home: Home, clock: Ticks) -> dict[Topic, Stage]:
     config = processors_config(method)
-    turns = TurnStage(config, renderer, OpenTurns(MemoryTable(), MemoryTable(), clock=clock), log, clock=clock)
-    assess = AssessStage(config, judge_of(method, home), extractor_of(method), log, log.read, clock=clock)
-    pack = PackStage(config, log, log.read, clock=clock)
+    turns = TurnStage(config, renderer, OpenTurns(MemoryTable(), MemoryTable(), clock=clock, steady=clock), log)
+    assess = AssessStage(judge_of(method, home), extractor_of(method), log, log.read)
+    pack = PackStage(config, log, log.read, clock=clock, steady=clock)
     by_turn: dict[Topic, Stage] = dict.fromkeys(READS, turns)
     return by_turn | {TRANSITIONS: assess, SAMPLES: pack}

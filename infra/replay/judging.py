@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from infra.replay.history import Judged, Pair
 from processors.assess import judge_all
 from processors.assess_stage import AssessStage
-from processors.config import ProcessorsConfig
 from processors.emit import Emission
 from processors.ports import Hints, Judgement
 from processors.stage import Emits
@@ -69,8 +68,7 @@ class RecordedExtractor:
 class RecordedAssessment:
     """One `AssessStage` per pair of judge and extractor that were at work (a `Stage`)."""
 
-    def __init__(self, config: ProcessorsConfig, emitter: Emits, judged: Mapping[Pair, Judged]) -> None:
-        self._config = config
+    def __init__(self, emitter: Emits, judged: Mapping[Pair, Judged]) -> None:
         self._emitter = emitter
         self._judged = judged
         self._stages: dict[_Makers, AssessStage] = {}
@@ -102,7 +100,7 @@ class RecordedAssessment:
     def _stage_of(self, makers: _Makers) -> AssessStage:
         if makers not in self._stages:
             judge, extractor = RecordedJudge(*makers[:2], self._judged), RecordedExtractor(*makers[2:], self._judged)
-            self._stages[makers] = AssessStage(self._config, judge, extractor, self._emitter, nothing_recorded)
+            self._stages[makers] = AssessStage(judge, extractor, self._emitter, nothing_recorded)
         return self._stages[makers]
 
 

@@ -121,16 +121,16 @@ async def replay(  # noqa: PLR0917 - one job, all its needs
     clock, comparison = Clock(), Comparison(history)
     log = ReplayLog(history, clock, comparison, observe)
     patient = config.model_copy(update={"max_open_age_s": _NEVER_S, "max_open_bytes": _UNBOUNDED_BYTES})
-    turns = TurnStage(patient, renderer, OpenTurns(MemoryTable(), MemoryTable(), clock=clock), log, clock=clock)
+    turns = TurnStage(patient, renderer, OpenTurns(MemoryTable(), MemoryTable(), clock=clock, steady=clock), log)
     packing: Packing
     assessment: Stage
     if assessors is None:
-        assessment = RecordedAssessment(patient, log, history.judged)
+        assessment = RecordedAssessment(log, history.judged)
         packing = RecordedPacking(history.batches, log)
     else:
-        assessment = AssessStage(patient, assessors.judge, assessors.extractor, log, nothing_recorded, clock=clock)
+        assessment = AssessStage(assessors.judge, assessors.extractor, log, nothing_recorded)
         rest_s = config.seal_after_s if seals_rest else 0.0
-        packing = FreshPacking(PackStage(patient, log, nothing_recorded, clock=clock), clock, rest_s)
+        packing = FreshPacking(PackStage(patient, log, nothing_recorded, clock=clock, steady=clock), clock, rest_s)
     stages: _Stages = {READS: turns, (TRANSITIONS,): assessment, (SAMPLES,): packing}
     inputs = in_order([*taken.inputs, *history.unreadable])
     told, told_last = in_time(inputs, history.thumbs if assessors is None else behind_what_counts(inputs))

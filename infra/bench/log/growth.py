@@ -126,7 +126,7 @@ async def _talk(renderer: ChatRenderer, system_prompt: SystemPrompt, num_turns: 
             answer = (await client.post("/v1/chat/completions", json=body)).raise_for_status().json()
             history.append({"role": "assistant", "content": answer["choices"][0]["message"]["content"]})
     tables = MemoryTable(), MemoryTable()
-    turns = TurnStage(ProcessorsConfig(), renderer, OpenTurns(*tables, clock=clock), log, clock=clock)
+    turns = TurnStage(ProcessorsConfig(), renderer, OpenTurns(*tables, clock=clock, steady=clock), log)
     for topic in (ACTIONS, NEXT_STATES):
         await turns.handle(log.records[topic.name])
     return log

@@ -16,7 +16,6 @@ from infra.faults.judges.reckoning import Reckoning
 from infra.faults.judges.server import JudgeServer
 from infra.faults.outcome import Outcome, Trial
 from processors.assess_stage import AssessStage
-from processors.config import ProcessorsConfig
 from serving.config import HintsConfig, JudgeConfig
 from serving.judges.factory import make_extractor, make_judge
 from streams.memory import MemoryLog
@@ -120,7 +119,7 @@ def _batches(log: MemoryLog, cases: Sequence[str]) -> list[list[Recorded]]:
 def _stage(server: JudgeServer, log: MemoryLog, timeout_s: float = _TIMEOUT_S) -> AssessStage:
     judge = JudgeConfig(kind="llm", url=server.url, model="m", timeout_s=timeout_s, num_votes=2, max_concurrent=32)
     hints = HintsConfig(kind="llm", url=server.url, model="m", timeout_s=timeout_s, num_candidates=1, max_concurrent=32)
-    return AssessStage(ProcessorsConfig(), make_judge(judge, NO_CACHE), make_extractor(hints), log, log.read)
+    return AssessStage(make_judge(judge, NO_CACHE), make_extractor(hints), log, log.read)
 
 
 def _reckoned(cases: Sequence[str], log: MemoryLog) -> Reckoning:
