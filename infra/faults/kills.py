@@ -2,6 +2,7 @@
 
     order a failpoint, or wait a moment ──► the process dies ──► the supervisor starts it again ──► healthy
     in the end: nobody talks any more ──► all that is due gets done ──► ledger against log, log against its promises
+    where the trainer was a victim: the log's batches trained once more, straight through ──► the same weights
 
 A try counts only where the process really died by it. The spool's failpoints are passed only while Kafka is away, so
 Kafka dies first; where all die at once, they are left out. At full size every failpoint that was ordered must have
@@ -23,10 +24,13 @@ from infra.faults.account import accounted, failures
 from infra.faults.ledger import Ledger
 from infra.faults.load import people
 from infra.faults.outcome import Fault, Outcome, Trial
+from infra.faults.retrained import Retrained, retrained
 from infra.faults.stage import BACK_WITHIN_S, Stage, staged, until
 from infra.faults.victims import DYING_WITHIN_S, OneOfTwo, Victim
 from infra.settings import archive_folder
+from streams.consumer import read_all
 from streams.failpoints import FAILPOINTS, hit_by, order, was_hit, withdraw
+from streams.topics import BATCHES, CHECKPOINTS
 
 NUM_PEOPLE, PAUSE_S = 3, 0.5
 SETTLED_WITHIN_S = 600.0  # who dies all the time leaves much to be done
@@ -113,6 +117,7 @@ async def _tried(trial: Trial, plan: Plan) -> Outcome:
             await asyncio.sleep(3.0)
         archive = archive_folder(stage.stack.settings)
         account = await accounted(stage.stack.kafka, ledger, archive, SETTLED_WITHIN_S)
+        weights = await asyncio.to_thread(_retrained, stage, trial) if "trainer" in plan.quotas else None
     never_back = [one for each in kills.values() for one in each.never_back]
     recovery_s = tuple(seconds for each in kills.values() for seconds in each.recovery_s)
     return account.outcome(
@@ -122,9 +127,17 @@ async def _tried(trial: Trial, plan: Plan) -> Outcome:
             *(f"{one} was not back within {BACK_WITHIN_S:g} s." for one in never_back),
             *([] if trial.is_short else untried(plan, kills)),
             *([] if "gateway" in plan.quotas else failures(ledger)),
+            *(weights.wrong if weights else []),
         ],
-        note=_note(kills),
+        note=f"{_note(kills)} {weights.note if weights else ''}".strip(),
     )
+
+
+def _retrained(stage: Stage, trial: Trial) -> Retrained:
+    """Who died half-way through a step must have moved the weights as if nothing had been. Blocking."""
+    settings = stage.stack.settings
+    records = read_all(settings.kafka, (BATCHES, CHECKPOINTS))
+    return retrained(records, settings.trainer, stage.engine.model_path, trial.folder / "retrained")
 
 
 def untried(plan: Plan, kills: Mapping[str, Kills]) -> Iterator[str]:
