@@ -124,8 +124,9 @@ class Recall:
             self._add(found.key if found else missing.conversation_id, index)
 
     async def _read(self, partitions: list[int], told_ms: int) -> None:
-        await asyncio.sleep(max(0, told_ms + SETTLE_MS - now_ms()) / 1000)
-        began_ms = now_ms()
+        left_ms = told_ms + SETTLE_MS - now_ms()  # huge, where a clock was set back meanwhile
+        await asyncio.sleep(min(max(0, left_ms), SETTLE_MS) / 1000)
+        began_ms = max(now_ms(), told_ms)
         try:
             await self._until_read(partitions)
         except NextstateError as error:

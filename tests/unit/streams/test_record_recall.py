@@ -155,6 +155,23 @@ async def test_what_follows_an_answer_is_told_by_whichever_process_hears_of_it(o
     assert (third.base_action_id, third.turn) == (second.id, 2), "stored as what is new"
 
 
+async def test_a_clock_that_was_set_back_makes_nobody_wait(
+    one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(one, "ticket-7", [HELLO], "hi")
+    (first,) = await one.work()
+    told(other, "ticket-7", [HELLO, HI, LOUDER], "HI")
+    monkeypatch.setattr(record_recall, "now_ms", lambda: now_ms() - 3_600_000)
+    async with asyncio.timeout(5.0):
+        state, _ = await other.work()
+    assert isinstance(state, NextStateObserved)
+    assert state.action_id == first.id
+    num_asked = other.tail.num_asked
+    told(other, "ticket-7", [HELLO, HI, THANKS], "!")
+    await other.work()
+    assert other.tail.num_asked == num_asked, "what has been read by then is not read again"
+
+
 async def test_an_answer_that_only_looks_like_the_one_before_is_not_taken_for_it(one: Process, other: Process) -> None:
     told(one, "ticket-7", [HELLO], "hi")
     await one.work()
