@@ -96,7 +96,8 @@ def api_error_of(error: Exception) -> ApiError:
 
 async def error_response(request: Request, error: Exception) -> Response:
     """Starlette's exception handler for everything that an endpoint raises, and for paths that have none."""
-    wire, api_error = wire_of(request.url.path), api_error_of(error)
+    # Not `request.url`, which cannot be made of a query that is no UTF-8.
+    wire, api_error = wire_of(request.scope["path"]), api_error_of(error)
     request_id = getattr(request.state, "request_id", None) or new_id()  # refused before it had one
     status, body = wire.refusal(api_error, request_id)
     return JSONResponse(body, status_code=status, headers={wire.request_id_header: request_id, **api_error.headers})

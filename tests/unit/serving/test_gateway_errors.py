@@ -367,3 +367,20 @@ async def test_a_long_model_name_is_not_sent_back_whole() -> None:
     response = await Bench().post(GOOD | {"model": "x" * 100_000})
     assert response.status_code == 404
     assert len(response.json()["error"]["message"]) <= 1000
+
+
+async def test_a_query_that_is_no_utf8_does_not_stand_before_the_answer() -> None:
+    """Uvicorn refuses it by itself; another ASGI server may not."""
+    bench = Bench()
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"\xe9", "headers": []}
+    await bench.app(scope, receive, send)
+    assert [message.get("status") for message in sent] == [400, None]
+    assert orjson.loads(sent[1]["body"])["error"]["code"] == "malformed_json"
