@@ -91,11 +91,16 @@ class AssessStage:
     def _read(self) -> dict[str, VerdictReached]:
         """Note which transitions have both; returns verdicts that lack their hint."""
         verdicts: dict[str, VerdictReached] = {}
-        hinted: set[str] = set()
+        hinted: set[str] = set()  # those whose verdict is yet to come: they lie in two topics
         for event in self._read_log((VERDICTS, HINTS), None):
+            if not isinstance(event, VerdictReached | HintExtracted) or (key := event.transition_id) in self._done:
+                continue
             if isinstance(event, VerdictReached):
-                verdicts.setdefault(event.transition_id, event)  # the first record wins
-            elif isinstance(event, HintExtracted):
-                hinted.add(event.transition_id)
-        self._done.update((key, None) for key in verdicts if key in hinted)
-        return {key: verdict for key, verdict in verdicts.items() if key not in hinted}
+                verdicts.setdefault(key, event)  # the first record wins
+            else:
+                hinted.add(key)
+            if key in verdicts and key in hinted:  # kept as an id alone: the log may hold a week of them
+                self._done[key] = None
+                del verdicts[key]
+                hinted.remove(key)
+        return verdicts

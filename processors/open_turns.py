@@ -4,8 +4,8 @@ Owns the tables' form and how much they may hold. Two, because an action is larg
 of it is small and changes often: `actions` (action id -> ActionTaken) and `turns` (action id -> Turn).
 
 Ages count by a clock that does not jump, from when this process first heard of a turn: neither a producer's clock nor
-ours, set wrong or set right, makes turns old at once or keeps them young. Only a start has to ask the wall clock how
-old they are that the tables hold.
+ours, set wrong or set right, makes turns old at once or keeps them young. Only of those that the tables hold at a
+start, or that come from another worker, the wall clock has to say how old they are.
 
 Consumes drafts, produces durable rows; unblocks the stage when a draft's last row is acknowledged.
 """

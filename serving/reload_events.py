@@ -1,6 +1,6 @@
 """What a reloader says in the log: an engine has taken a version, or a checkpoint cannot be used."""
 
-from schemas.clock import now_ms
+from schemas.clock import now_ms, writable_ms
 from schemas.errors import RejectedError
 from schemas.events import EventRejected, PolicyLoaded
 from schemas.identity import derived_id
@@ -49,7 +49,7 @@ def rejection(recorded: Recorded, error: RejectedError, policy: str) -> EventRej
     event = recorded.event
     return EventRejected(
         id=derived_id(STAGE, CODE_VERSION, ("reject", *place, str(error))),
-        time_ms=event.time_ms if event is not None else recorded.timestamp_ms,
+        time_ms=event.time_ms if event is not None else writable_ms(recorded.timestamp_ms),
         policy=event.policy if event is not None else policy,
         topic=recorded.topic,
         partition=recorded.partition,

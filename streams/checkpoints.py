@@ -143,7 +143,7 @@ def local_folder(url: str) -> Path:
     """
     parts = urlsplit(url)
     folder = Path(unquote(parts.path))
-    if parts.scheme != "file" or not folder.is_absolute():
+    if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not folder.is_absolute():
         message = f"Checkpoint url {url!r} names no folder on this machine's disk; only file:// urls can be loaded."
         raise CheckpointInvalidError(message)
     return folder

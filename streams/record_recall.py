@@ -113,7 +113,8 @@ class Recall:
         """Whether Kafka is read for this, which may take seconds."""
         if self._stop.is_set() or time.monotonic() < self._not_before_s:
             return False
-        return any(self._read_ms.get(number, 0) < told_ms for number in _partitions_of(missing))
+        read_ms = [self._read_ms.get(number, 0) for number in _partitions_of(missing)]
+        return min(read_ms) < told_ms or max(read_ms) > now_ms()  # after a clock was set back, who knows
 
     async def bring(self, missing: Missing, told_ms: int, index: ConversationIndex) -> None:
         """Add to an index what it lacks, as far as Kafka has it. Args: told_ms: what was recorded by then is found."""
@@ -126,7 +127,7 @@ class Recall:
     async def _read(self, partitions: list[int], told_ms: int) -> None:
         left_ms = told_ms + SETTLE_MS - now_ms()  # huge, where a clock was set back meanwhile
         await asyncio.sleep(min(max(0, left_ms), SETTLE_MS) / 1000)
-        began_ms = max(now_ms(), told_ms)
+        began_ms = now_ms()
         try:
             await self._until_read(partitions)
         except NextstateError as error:

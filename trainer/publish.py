@@ -7,6 +7,7 @@ trained again after a crash is described by the same events.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from schemas.clock import writable_ms
 from schemas.errors import RejectedError
 from schemas.events import ActionTrained, BatchSealed, CheckpointPublished, EventRejected, SkipReason, TurnSkipped
 from schemas.identity import derived_id
@@ -104,7 +105,7 @@ def batch_rejected(recorded: Recorded, error: RejectedError, policy: str) -> Eve
     place = (recorded.topic, str(recorded.partition), str(recorded.offset))
     return EventRejected(
         id=derived_id(STAGE, CODE_VERSION, ("reject", *place)),
-        time_ms=recorded.timestamp_ms,
+        time_ms=writable_ms(recorded.timestamp_ms),  # its producer's clock may say anything
         policy=policy,
         topic=recorded.topic,
         partition=recorded.partition,

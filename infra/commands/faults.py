@@ -18,7 +18,7 @@ def list_parts() -> int:
     for name, what in PARTS.items():
         click.echo(f"{name:<{width}}  {what}")
     click.echo(
-        "\nA part has one row or several. What resumes is a row, at most 45 minutes long; --only tries one alone."
+        "\nWhat resumes is a row, at most 45 minutes long; a part has several. --only tries the rows that it names."
     )
     return 0
 

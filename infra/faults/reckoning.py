@@ -1,8 +1,9 @@
 """`reckon`: a ledger held against the log, and the log against its own promises.
 
 What must hold after any fault: every acknowledged reply is in the log; every reaction and thumb is; every turn became a
-sample or a skip; every sample of a sealed batch was trained; no action trained twice; the trainer's offset is behind
-the batch of each version; versions have no gap; the newest good one was loaded; and `nextstate audit` finds nothing.
+sample or a skip, one with a reaction a sample, or a skip because the reaction taught nothing; every sample of a sealed
+batch was trained; no action trained twice; the trainer's offset is behind the batch of each version; versions have no
+gap; the newest good one was loaded; and `nextstate audit` finds nothing.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 
 from infra.audit import audit
 from infra.faults.ledger import Ledger
+from processors.build import UNREWARDED
 from schemas.clock import now_ms
 from streams import topics
 from streams.config import KafkaConfig
@@ -27,7 +29,6 @@ from trainer.resume import writer_of
 
 _LOOK_S = 2.0
 _ARCHIVED_WITHIN_S = 60.0  # a flush is due each second; other work may keep the cores
-_HARMLESS = {"zero_without_hint", "abstained_without_hint"}  # reasons to skip a turn that somebody reacted to
 _ASK_MORE = 3  # failures of the audit that are told by their sentence
 
 
@@ -98,9 +99,9 @@ def due(records: Sequence[Recorded], ledger: Ledger) -> set[str]:
     done = _values(records, topics.SAMPLES, "action_id") | skipped
     turns = {f"sample or skip of {one}" for one in ledger.acknowledged & actions - done}
     # Who was killed must not take a turn for one that nobody reacted to, or for one of which something is missing.
-    missed = {one.action_id for one in _events(records, topics.SKIPS) if one.reason not in _HARMLESS | {"branch"}}
+    heard = {one.action_id for one in _events(records, topics.SKIPS) if one.reason in UNREWARDED}
     taught = _values(records, topics.SAMPLES, "action_id")
-    turns |= {f"the sample of {one}, which has a reaction" for one in (ledger.reacted_to & missed) - taught}
+    turns |= {f"the sample of {one}, which has a reaction" for one in (ledger.reacted_to & skipped) - taught - heard}
     sealed = {action_id for one in _events(records, topics.BATCHES) for action_id in one.action_ids}
     packed = {f"the batch of {one}" for one in _values(records, topics.SAMPLES, "action_id") - sealed}
     # None of the suite's turns is one that a trainer may skip: too old, greedy, without a signal, by no version.

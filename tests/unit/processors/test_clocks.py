@@ -7,7 +7,10 @@ from processor_world import World, action, next_state
 
 from processors.config import ProcessorsConfig
 from processors.turn_stage import ended
+from schemas.errors import RejectedError
+from serving import reload_events
 from streams.topics import ACTIONS, BATCHES, HINTS, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, VERDICTS
+from trainer.publish import batch_rejected
 
 HOUR_MS = 3_600_000
 TEN_YEARS_MS = 87_600 * HOUR_MS
@@ -108,6 +111,12 @@ async def test_a_record_of_a_time_that_no_calendar_has_is_rejected_at_the_end_of
     bad = replace(world.log.append_raw(ACTIONS, b"c-1", b"{}"), timestamp_ms=timestamp_ms)
     await world.turn_stage.handle([bad])
     assert [rejection.time_ms for rejection in world.log.events(REJECTIONS)] == [END_OF_TIME_MS]
+
+
+@pytest.mark.parametrize("reject", [batch_rejected, reload_events.rejection])
+def test_whoever_rejects_such_a_record_can_write_that(reject):
+    bad = replace(World().log.append_raw(BATCHES, b"c-1", b"{}"), timestamp_ms=END_OF_TIME_MS + 1)
+    assert reject(bad, RejectedError("no"), "assistant").time_ms == END_OF_TIME_MS
 
 
 @pytest.mark.parametrize("jump_ms", [-TEN_YEARS_MS, -HOUR_MS, HOUR_MS, TEN_YEARS_MS])

@@ -196,7 +196,9 @@ def test_a_url_names_its_folder_whatever_characters_are_in_it(tmp_path: Path) ->
     assert local_folder(folder.as_uri()) == folder
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/checkpoint", "", "file:", "file:checkpoint", "file://"])
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/checkpoint", "", "file:", "file:checkpoint", "file://", "file://checkpoints/3"]
+)
 def test_a_url_that_names_no_folder_of_this_machine_is_refused(url: str) -> None:
     with pytest.raises(CheckpointInvalidError, match="only file:// urls"):
         local_folder(url)

@@ -166,10 +166,23 @@ async def test_a_clock_that_was_set_back_makes_nobody_wait(
         state, _ = await other.work()
     assert isinstance(state, NextStateObserved)
     assert state.action_id == first.id
-    num_asked = other.tail.num_asked
-    told(other, "ticket-7", [HELLO, HI, THANKS], "!")
+
+
+async def test_what_was_read_before_a_clock_was_set_back_is_read_again(
+    one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(one, "ticket-7", [HELLO], "hi")
+    await one.work()
+    told(other, "ticket-7", [HELLO, HI, LOUDER], "HI")
     await other.work()
-    assert other.tail.num_asked == num_asked, "what has been read by then is not read again"
+    for reader in ("streams.record.now_ms", "streams.record_recall.now_ms"):
+        monkeypatch.setattr(reader, lambda: now_ms() - 3_600_000)
+    told(one, "ticket-7", [HELLO, HI, LOUDER, SHOUTED, THANKS], "!")
+    _, third = await one.work()
+    told(other, "ticket-7", [HELLO, HI, LOUDER, SHOUTED, THANKS, {"role": "assistant", "content": "!"}, LOUDER], "?")
+    state, _ = await other.work()
+    assert isinstance(state, NextStateObserved)
+    assert state.action_id == third.id
 
 
 async def test_an_answer_that_only_looks_like_the_one_before_is_not_taken_for_it(one: Process, other: Process) -> None:
