@@ -150,6 +150,15 @@ class World:
         return bool(records)
 
 
+async def settled(*events: Event, config: ProcessorsConfig | None = None) -> World:
+    """A world that has all of these, and all that follows from them."""
+    world = World(config)
+    for event in events:
+        world.log.append(event)
+    await world.settle()
+    return world
+
+
 def user(text: str) -> Message:
     return Message(role="user", content=text)
 

@@ -44,9 +44,9 @@ from streams.topics import ACTIONS, RUNS, TOPICS
 START_S = 300.0
 REFUSAL_S = 60.0  # a refusal that takes longer is none: it waits for something
 NUM_ROUNDS, NUM_ROUNDS_SHORT = 25, 2
-PASSWORD_VARIABLE = "NEXTSTATE_KAFKA_SASL_PASSWORD"
-_OWN = {API_KEYS.variable, ADMIN_KEY.variable, PASSWORD_VARIABLE}
-UNUSED = [secret.variable for secret in SECRETS if secret.variable not in _OWN]  # a start has them, and nobody here
+_PASSWORD = "NEXTSTATE_KAFKA_SASL_PASSWORD"
+_OWN = {API_KEYS.variable, ADMIN_KEY.variable, _PASSWORD}
+_UNUSED = [secret.variable for secret in SECRETS if secret.variable not in _OWN]  # a start has them, and nobody here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +60,13 @@ class Keys:
     in_url: str = field(default_factory=new_key)  # of a judge
     password: str
     word: str = field(default_factory=lambda: f"harmless-{secrets.token_hex()}")
-    unused: Mapping[str, str] = field(default_factory=lambda: {name: new_key() for name in UNUSED})
+    unused: Mapping[str, str] = field(default_factory=lambda: {name: new_key() for name in _UNUSED})
 
     @property
     def environment(self) -> Mapping[str, str]:
         """Every secret that a stack can have."""
         own = {API_KEYS.variable: f"acme:{self.acme},bolt:{self.bolt}", ADMIN_KEY.variable: self.admin}
-        return {**self.unused, **own, PASSWORD_VARIABLE: self.password}
+        return {**self.unused, **own, _PASSWORD: self.password}
 
     @property
     def hidden(self) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from processor_world import World, action, next_state
+from processor_world import World, action, next_state, settled
 
 from processors.config import ProcessorsConfig
 from processors.turn_stage import ended
@@ -15,14 +15,6 @@ from trainer.publish import batch_rejected
 HOUR_MS = 3_600_000
 TEN_YEARS_MS = 87_600 * HOUR_MS
 END_OF_TIME_MS = 253_402_300_799_999
-
-
-async def settled(*events, config=None):
-    world = World(config)
-    for event in events:
-        world.log.append(event)
-    await world.settle()
-    return world
 
 
 async def provoke(world):

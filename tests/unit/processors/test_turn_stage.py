@@ -14,6 +14,7 @@ from processor_world import (
     ended,
     next_state,
     resolved,
+    settled,
     user,
 )
 
@@ -21,14 +22,6 @@ from processors.config import ProcessorsConfig
 from processors.ports import Judgement
 from schemas.events import Message
 from streams.topics import ACTIONS, MAX_RECORD_BYTES, NEXT_STATES, REJECTIONS, SAMPLES, SKIPS, TRANSITIONS, VERDICTS
-
-
-async def settled(*events, config=None):
-    world = World(config)
-    for event in events:
-        world.log.append(event)
-    await world.settle()
-    return world
 
 
 async def settled_in_turn(*events):
